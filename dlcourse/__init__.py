@@ -80,6 +80,7 @@ if TYPE_CHECKING:  # what an editor and a type checker read
     from dlcourse.nn.functional import trace as trace
     from dlcourse.serialize import load as load
     from dlcourse.serialize import save as save
+    from dlcourse.training.alternating import AlternatingStep as AlternatingStep
     from dlcourse.training.step import TrainStep as TrainStep
     from dlcourse.training.watch import inspect_step as inspect_step
 else:  # the same names, each imported when it is first used: `dlcourse --help` should not wait for NumPy
@@ -129,6 +130,7 @@ else:  # the same names, each imported when it is first used: `dlcourse --help` 
         "graphs.build": ("graph",),
         "nn.functional": ("log_softmax", "logdet", "logsumexp", "softmax", "trace"),
         "serialize": ("load", "save"),
+        "training.alternating": ("AlternatingStep",),
         "training.step": ("TrainStep",),
         "training.watch": ("inspect_step",),
     }

@@ -47,7 +47,9 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "data": Kind("dlcourse.data", "data sets"),
-    "model": Kind("dlcourse.models", "models", ("in_shape", "out_features"), bases=("dlcourse.models.Model",)),
+    "model": Kind(
+        "dlcourse.models", "models", ("in_shape", "out_features", "out_shape"), bases=("dlcourse.models.Model",)
+    ),
     "init": Kind(
         "dlcourse.nn",
         "initializers, how a model's weights are drawn, under model.init",

@@ -53,9 +53,14 @@ def _model(config: dict) -> str:
         batch_size = samples if batch_size == "full" else min(batch_size, samples)
         experiment = Experiment(config, cpu, data, model, None, {})
         sample = experiment.one_sample()
+        drawing, shape = model.exported()
         groups = "".join(f"\n{line}" for line in described(config["optimizer"], dict(model.named_parameters())))
         try:
-            return summarize(model, sample).table(batch_size) + groups
+            table = summarize(model, sample).table(batch_size) + groups
+            if drawing is not model:
+                noise = cpu.xp.zeros((1, *shape), dtype=sample.dtype)
+                table += f"\n\nwhat it draws with\n{summarize(drawing, noise).table(batch_size)}"
+            return table
         except UserError:
             # A model that keeps its training samples, such as nearest neighbors, computes nothing before it has them.
             experiment.train_step()(*experiment.loader.batch(0))

@@ -37,6 +37,7 @@ def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Fin
     yield from _attack(config)
     yield from _groups(config.get("optimizer") or {})
     yield from _searching(config)
+    yield from _players(config)
     yield from _ensemble(config)
     task = _task(config.get("data", {}))
     if task is not None:
@@ -252,13 +253,38 @@ def _loss(config: Mapping[str, Any]) -> Iterator[Finding]:
         name = config["model"]["name"]
         if config.get("loss") is not None:
             yield Finding(("loss",), f"the model {name} has an objective of its own; leave it out")
-        if config.get("metrics"):
-            yield Finding(("metrics",), f"the model {name} measures {', '.join(own)} by itself; leave them out")
+        if not all(_of_drawn(config)):
+            others = ", ".join(each for each in registry.names("metric") if _judges_drawn(each))
+            why = f"the model {name} measures {', '.join(own)} by itself; leave them out"
+            yield Finding(("metrics",), f"{why} (what it draws is judged by: {others})")
         if config.get("ensemble"):
             yield Finding(("ensemble",), f"averages predictions, and the model {name} makes none")
         return
+    if any(_of_drawn(config)):
+        yield Finding(("metrics",), "judges what a model draws, and this one draws nothing; gan and vae do")
     if config.get("loss", "") is None and "optimizer" in config and not _is_closed_form(config):
         yield Finding(("loss",), f"required, but missing (valid: {', '.join(registry.names('loss'))})")
+
+
+def _of_drawn(config: Mapping[str, Any]) -> list[bool]:
+    """Of each metric whether it judges what a model draws."""
+    return [_judges_drawn(spec["name"]) for spec in config.get("metrics", [])]
+
+
+def _judges_drawn(metric: str) -> bool:
+    return bool(getattr(registry.lookup("metric", metric), "of_drawn", False))
+
+
+def _players(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Of a model whose players move in turn: what has no meaning there."""
+    model, optimizer = config.get("model") or {}, config.get("optimizer") or {}
+    if "name" not in model or not getattr(registry.lookup("model", model["name"]), "players", ()):
+        return
+    why = f"the players of {model['name']} move in turn, each along a cost that the others change"
+    if "name" in optimizer and getattr(registry.lookup("optimizer", optimizer["name"]), "needs_closure", False):
+        yield Finding(("optimizer", "name"), f"{optimizer['name']} searches along one cost, and {why}")
+    if (config.get("train") or {}).get("swa") is not None:
+        yield Finding(("train", "swa"), f"{why}; ema averages the weights of each")
 
 
 def _ensemble(config: dict[str, Any]) -> Iterator[Finding]:
@@ -305,7 +331,8 @@ def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:
             known = metric_labels(config["metrics"])
             known += [f"{label}[{target}]" for label in known for target in _targets(data)]
             known = known if config.get("loss", "") is None else ["loss", *known]
-            known = [*(_objective(config) or known)]
+            if own := _objective(config):
+                known = [*own, *metric_labels(config["metrics"])]
             if watched["metric"] not in known:
                 hint = registry.hint(watched["metric"], known)
                 there = f"{hint}valid: {', '.join(known) or 'none'}; add it to metrics"

@@ -35,6 +35,7 @@ from dlcourse.models.base import Model
 from dlcourse.nn.summary import summarize
 from dlcourse.records.run import Event
 from dlcourse.training.advice.evidence import Evidence, Guessing
+from dlcourse.training.alternating import AlternatingStep
 from dlcourse.training.callback import Callback
 from dlcourse.training.checkpoints.content import RunIdentity
 from dlcourse.training.closed_form import ClosedFormStep
@@ -237,6 +238,8 @@ class Experiment:
         if section != "best":
             return next((each for path, each in watched_by(self.config) if path[-1] == section), None)
         chosen = choosing_metric(self.config)
+        if self.model.players and chosen["metric"] == "loss" and not self.train["best"]:
+            return None  # the sum of the players' costs says nothing of how good they are
         return chosen if chosen["metric"] in self.metrics and chosen["split"] in self.loaders else None
 
     @property
@@ -246,11 +249,11 @@ class Experiment:
         chosen_by = {watched["split"] for section in sections if (watched := self.watch(section))}
         return {split: each for split, each in self.loaders.items() if split in {"train", "val"} | chosen_by}
 
-    def train_step(self) -> TrainStep | ClosedFormStep:
-        """A new step with a new optimizer."""
-        optimizer = build_optimizer(self.config["optimizer"], dict(self.model.named_parameters()))
+    def train_step(self) -> TrainStep | AlternatingStep | ClosedFormStep:
+        """A new step with a new optimizer, or with one for each of the model's players."""
+        spec, named = self.config["optimizer"], dict(self.model.named_parameters())
         if self.closed_form:
-            return ClosedFormStep(self.model, self.loss, optimizer)
+            return ClosedFormStep(self.model, self.loss, build_optimizer(spec, named))
         schedule, watched = self.schedule(self.total_steps), self.watch("schedule")
         if watched and watched["metric"] in self.metrics:
             schedule.measured_by(self.metrics[watched["metric"]])
@@ -258,8 +261,13 @@ class Experiment:
             key: self.train[key] for key in ("clip_norm", "clip_value", "accumulate", "l1", "l2", "ema")
         }
         settings["attack"] = None if self.train["attack"] is None else build_attack(self.train["attack"], self.data)
-        by_group = group_schedules(self.config["optimizer"], dict(self.model.named_parameters()), self.total_steps)
-        step = TrainStep(self.model, self.loss, optimizer, schedule=schedule, group_schedules=by_group, **settings)
+        settings["schedule"] = schedule
+        if players := self.model.players:
+            optimizers = {player: build_optimizer(spec, named, player) for player in players}
+            own = {player: group_schedules(spec, named, self.total_steps, player) for player in players}
+            return AlternatingStep(self.model, optimizers, group_schedules=own, **settings)
+        by_group = group_schedules(spec, named, self.total_steps)
+        step = TrainStep(self.model, self.loss, build_optimizer(spec, named), group_schedules=by_group, **settings)
         if self.train["swa"] is not None:
             share = isinstance(self.train["swa"]["start"], float)
             step.swa = WeightMean(self.model, step.flat, lambda: self._training_inputs(step.stream), share)

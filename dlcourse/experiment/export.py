@@ -59,13 +59,19 @@ def _torch(trained: "TrainedModel", path: Path) -> str:
 def _onnx(trained: "TrainedModel", path: Path, with_normalization: bool) -> str:
     from dlcourse.interop import onnx
 
-    inputs = trained.inputs
+    inputs, (model, in_shape) = trained.inputs, trained.model.exported()
+    if with_normalization and model is not trained.model:
+        raise UserError(
+            f"--with-normalization: {type(trained.model).__name__} draws inputs, and what it takes is noise"
+        )
     facts = {name: getattr(inputs, name) for name in ("task", "class_names", "feature_names", "target_name")}
     metadata = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in facts.items()}
     metadata |= {"normalization": "included" if with_normalization else "outside", **_scales(trained)}
     around = _in_raw_units(trained) if with_normalization else None
-    words = onnx.export(trained.model, path, inputs.in_shape, metadata=metadata | _texts(trained), around=around)
+    words = onnx.export(model, path, in_shape, metadata=metadata | _texts(trained), around=around)
     outside = not with_normalization and (not trained.normalizer.identity or inputs.target_normalizer is not None)
+    if model is not trained.model:
+        return words + "; it takes noise from N(0, 1)" + "; what it draws is normalized" * outside
     note = "; it takes normalized inputs, as the model does: --with-normalization for those of the data's files"
     return words + note * outside
 

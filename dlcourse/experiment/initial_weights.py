@@ -200,6 +200,9 @@ def freeze(model: Module, patterns: Sequence[str]) -> list[str]:
     frozen = [name for name in parameters if name in chosen]
     if len(frozen) == len(parameters):
         raise ConfigError([Problem("train.freeze", "freezes every parameter: nothing is left to train")])
+    for player in getattr(model, "players", ()):
+        if all(name in chosen for name in parameters if name.startswith(f"{player}.")):
+            raise ConfigError([Problem("train.freeze", f"leaves {player} nothing to train")])
     for name in frozen:
         parameters[name].requires_grad = False
     for name, module in model.named_modules():

@@ -59,6 +59,8 @@ def measure_landscape(trained: TrainedModel, points: int, samples: int, span: fl
     own = getattr(trained.model, "objective_units", None)
     if config["loss"] is None and not own:
         raise UserError(f"{trained.folder.path}: a run without a loss, as a closed form's, has no loss landscape")
+    if trained.model.players:
+        raise UserError(f"{trained.folder.path}: the players of its model move on landscapes that the others change")
     began = time.perf_counter()
     subset = own_data(trained).splits["train"]
     with code_of(trained.folder, lambda text: None):

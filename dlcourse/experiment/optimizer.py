@@ -16,29 +16,32 @@ _OWN = {"match", "ndim", "optimizer", "schedule"}
 """Keys of a group that are no settings."""
 
 
-def build_optimizer(spec: Mapping[str, Any], named: Mapping[str, Parameter]) -> Any:
+def build_optimizer(spec: Mapping[str, Any], named: Mapping[str, Parameter], player: str = "") -> Any:
     """The optimizer over these parameters.
 
     Args:
         spec: the config's ``optimizer`` section, resolved.
         named: the parameters by name.
+        player: the part of the model whose parameters alone it is to have; empty: all.
     Raises:
         ConfigError: a group matches nothing.
         UserError, ValueError: a setting is refused.
     """
-    groups = parts(spec, named)
+    groups = parts(spec, named, player)
     for i, (group, names) in enumerate(groups):
         _check_axes(f"optimizer.groups.{i - 1}" if i else "optimizer", group.get("optimizer") or spec, names, named)
-    params: list[Any] = list(named.values())
+    params: list[Any] = [named[name] for _, names in groups for name in names]
     if spec.get("groups"):
         params = [{"params": [named[name] for name in names], **_settings(group)} for group, names in groups if names]
     return registry.build("optimizer", registry.own_parameters("optimizer", spec), params=params)
 
 
-def parts(spec: Mapping[str, Any], named: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[str]]]:
+def parts(
+    spec: Mapping[str, Any], named: Mapping[str, Any], player: str = ""
+) -> list[tuple[Mapping[str, Any], list[str]]]:
     """The groups, each with the names of its parameters; first, without settings, what no group takes.
 
-    A parameter belongs to the first group that matches it.
+    A parameter belongs to the first group that matches it. Of a player only its own parameters are named.
 
     Raises:
         ConfigError: a group matches nothing.
@@ -58,7 +61,8 @@ def parts(spec: Mapping[str, Any], named: Mapping[str, Any]) -> list[tuple[Mappi
             raise ConfigError([Problem(path, why)])
         rest = [name for name in rest if name not in chosen]
         found.append((group, chosen))
-    return [({}, rest), *found]
+    prefix = f"{player}." if player else ""
+    return [(group, [name for name in names if name.startswith(prefix)]) for group, names in [({}, rest), *found]]
 
 
 def schedules(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -67,9 +71,11 @@ def schedules(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
     yield from ((f"{path}.schedule", each["schedule"]) for path, each in found if each.get("schedule") is not None)
 
 
-def group_schedules(spec: Mapping[str, Any], named: Mapping[str, Any], total_steps: int) -> dict[int, Any]:
+def group_schedules(
+    spec: Mapping[str, Any], named: Mapping[str, Any], total_steps: int, player: str = ""
+) -> dict[int, Any]:
     """The schedules of the groups that have one of their own, by the group's place in the optimizer."""
-    filled = [group for group, names in parts(spec, named) if names]
+    filled = [group for group, names in parts(spec, named, player) if names]
     own = {i: group["schedule"] for i, group in enumerate(filled) if group.get("schedule") is not None}
     return {i: registry.build("schedule", schedule, total_steps=total_steps) for i, schedule in own.items()}
 

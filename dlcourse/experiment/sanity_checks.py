@@ -62,7 +62,9 @@ def overfit_batch(config: Config, device: backend.Backend, log: Log) -> Result:
         UserError: the data hold nothing to memorize.
     """
     overrides: dict[str, Any] = {
-        f"{section}.{key}": value for (section, key), value in _NO_REGULARIZATION.items() if key in config.data[section]
+        f"{section}.{key}": value
+        for (section, key), value in _NO_REGULARIZATION.items()
+        if key in (config.data[section] or ())
     }
     if config.data["optimizer"].get("groups"):
         overrides["optimizer.groups"] = [_without_decay(group) for group in config.data["optimizer"]["groups"]]

@@ -8,6 +8,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,10 @@ def _run(model: Module, in_shape: Sequence[int]) -> Trace:
     try:
         device = backend.of(next(model.parameters()).data)
         with backend.use(device.name):
-            return trace(model, [device.asarray(sample(model, in_shape, 2))])
+            # Of players each is a model: their costs run all of them.
+            whole: Any = model
+            compute = partial(whole.objective, y=None, step=0) if getattr(model, "players", ()) else model
+            return trace(compute, [device.asarray(sample(model, in_shape, 2))], model)
     except Exception as error:
         raise ArgumentError(
             f"the order of weights behind flattened images is found by running the model once, and "

@@ -35,15 +35,18 @@ class Trace(NamedTuple):
     outputs: tuple[Tensor, ...]
 
 
-def trace(compute: Callable, inputs: Sequence[Any]) -> Trace:
+def trace(compute: Callable, inputs: Sequence[Any], model: Module | None = None) -> Trace:
     """Run a model, or any function of tensors, in evaluation mode and note each operation.
 
+    Args:
+        model: that a function calls, which is no model itself.
     Raises:
         ArgumentError: it returns something other than tensors.
     """
     given = tuple(_input(x) for x in inputs)
     calls: list[Call] = []
-    before = [(module, module.training) for module in compute.modules()] if isinstance(compute, Module) else []
+    called = compute if isinstance(compute, Module) else model
+    before = [] if called is None else [(module, module.training) for module in called.modules()]
     try:
         for module, _ in before:
             module.training = False

@@ -11,6 +11,8 @@ from dlcourse.models.base import *
 from dlcourse.models.char_rnn import *
 from dlcourse.models.cnn import *
 from dlcourse.models.conv1d import *
+from dlcourse.models.dcgan import *
+from dlcourse.models.gan import *
 from dlcourse.models.gaussian_classifier import *
 from dlcourse.models.gaussian_estimators import *
 from dlcourse.models.gaussian_regression import *

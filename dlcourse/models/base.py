@@ -59,9 +59,14 @@ class Model(Module):
     objective_units: ClassVar[Mapping[str, str]] = {}
     """Of a model with an objective what :meth:`objective_values` gives, by name, with the unit of each; else empty."""
 
+    players: ClassVar[tuple[str, ...]] = ()
+    """Of a model whose parts are trained in turn, each by an objective of its own, the names of these attributes in
+    their turn: see :meth:`player_objective`. Empty where all parameters follow one objective."""
+
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
-        if "objective" in vars(cls) and not cls.objective_units:
+        own = "objective" in vars(cls) or "player_objective" in vars(cls)
+        if own and not cls.objective_units:
             cls.objective_units = {"loss": ""}
 
     def __init__(self, in_shape: tuple[int, ...], out_features: int):
@@ -90,6 +95,16 @@ class Model(Module):
             y: their targets, which it need not look at.
             step: of the training, or the number of the batch in an evaluation. Random draws are a function of (seed,
                 purpose, step): ``random.normal(shape, "vae/noise", step)`` of :mod:`dlcourse.backend.random`.
+        """
+        if not self.players:
+            raise NotImplementedError
+        first, *others = (self.player_objective(player, x, y, step) for player in self.players)
+        return sum(others, first)
+
+    def player_objective(self, player: str, x: Tensor, y: Array, step: Any) -> Tensor:
+        """The cost of one of the :attr:`players`, which only its own parameters follow: the others are frozen
+        meanwhile, see :class:`~dlcourse.training.alternating.AlternatingStep`. The arguments are :meth:`objective`'s,
+        which is the sum of all players' costs.
         """
         raise NotImplementedError
 
@@ -140,6 +155,10 @@ class Model(Module):
             UserError: the model generates nothing.
         """
         raise UserError(f"{type(self).__name__} generates nothing: it learned targets, not how inputs are distributed")
+
+    def exported(self) -> tuple[Module, tuple[int, ...]]:
+        """What ``dlcourse export`` writes as ONNX, and the shape of one input of that: by default the model itself."""
+        return self, self.in_shape
 
     def design_matrix(self, x: Array) -> Array:
         """The matrix X (N, P) with outputs X theta, for a model linear in its parameters theta (P, K), in x's type.

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,11 @@ class TrainStep:
         if loss_fn is None and not (hasattr(model, "objective") and getattr(model, "objective_units", True)):
             wanted = "expected a loss, such as F.cross_entropy, or a model with an objective of its own"
             raise ArgumentTypeError(f"TrainStep: {wanted}, got None and a {type(model).__name__}")
+        if loss_fn is None and hasattr(model, "players") and model.players and type(self) is TrainStep:
+            raise ArgumentTypeError(
+                f"TrainStep: the players of {type(model).__name__} move in turn, by an optimizer each: "
+                "dl.AlternatingStep(model, {player: optimizer, ...})"
+            )
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
         self.schedule, self.accumulate, self.l1, self.l2 = schedule, accumulate, l1, l2
         self.group_schedules = dict(group_schedules or {})
@@ -178,10 +183,12 @@ class TrainStep:
     @functools.cached_property
     def host_state(self) -> HostState:
         """What model, loss, optimizer and the step itself hold, but for what changes from step to step."""
+        return HostState(*self.holders(), but=self.flat.parameters)
+
+    def holders(self) -> list[tuple[Any, Collection[str]]]:
+        """The step and its optimizers, each with the names of what changes from step to step."""
         optimizers = dict.fromkeys((self.optimizer, *self.optimizer.members))
-        return HostState(
-            (self, _CHANGING), *((each, _OPTIMIZER_CHANGING) for each in optimizers), but=self.flat.parameters
-        )
+        return [(self, _CHANGING), *((each, _OPTIMIZER_CHANGING) for each in optimizers)]
 
     def update(self, x: Array, y: Array, loss_buffer: Array | None = None) -> Array:
         """One update with a batch on the device: what :attr:`runner` runs, on a GPU captured and replayed.
@@ -294,8 +301,7 @@ class TrainStep:
         """The cost of a batch or a microbatch; unless it is ``measured`` how those add up, that is found out."""
         tracing.phase("forward")
         if self.loss_fn is None:
-            loss = self.model.objective(lent(x), y, random.current_step())
-            return self._full(self._scalar(loss, self.model))
+            return self._full(self._scalar(self._objective(lent(x), y), self.model))
         if self.attack is not None:
             x = self.attack(self.model, x, y, random.current_step())
         outputs = self.model(lent(x))
@@ -307,6 +313,10 @@ class TrainStep:
         if not measured:
             self._measured = self.loss_fn, reduction.measured(self.loss_fn, outputs, y)
         return loss
+
+    def _objective(self, x: Tensor, y: Array) -> Any:
+        """The cost of a batch, where that is the model's own affair."""
+        return self.model.objective(x, y, random.current_step())
 
     def _full(self, value: Tensor) -> Tensor:
         """Out of half precision."""

@@ -15,6 +15,7 @@ from dlcourse.errors import ArgumentTypeError, UserError, named
 from dlcourse.nn import Module
 from dlcourse.nn.activation import Activation
 from dlcourse.nn.calls import noting_calls
+from dlcourse.training.alternating import AlternatingStep
 from dlcourse.training.callback import Callback
 from dlcourse.training.history import History
 from dlcourse.training.step import TrainStep
@@ -75,11 +76,11 @@ def _looks_until(step: int) -> int:
     return 8 + step // 256
 
 
-def inspect_step(train_step: TrainStep, x: Any, y: Any) -> dict[str, dict[str, Any]]:
+def inspect_step(train_step: TrainStep | AlternatingStep, x: Any, y: Any) -> dict[str, dict[str, Any]]:
     """What the next update would do to each layer, with this batch; nothing changes, as a copy does it.
 
     Args:
-        train_step: of the model that is trained.
+        train_step: of the model that is trained. Of players each is looked at by itself, before any of them moves.
         x, y: a batch, as the step itself takes it.
     Returns:
         By the name of each module with parameters of its own: their number ``size``, the norms of their ``gradient``
@@ -99,6 +100,13 @@ def inspect_step(train_step: TrainStep, x: Any, y: Any) -> dict[str, dict[str, A
         >>> list(layers), layers["1"]["dead"]
         (['0', '1', '2'], 0.0)
     """
+    if isinstance(train_step, AlternatingStep):
+        return {
+            name: facts
+            for player, each in train_step.players.items()
+            for name, facts in inspect_step(each, x, y).items()
+            if name.split(".")[0] == player
+        }
     if not isinstance(train_step, TrainStep):
         raise ArgumentTypeError(f"inspect_step: expected a TrainStep, got a {type(train_step).__name__}")
     try:

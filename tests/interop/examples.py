@@ -94,6 +94,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }
 """By name of the class what makes one, and the shape of one input."""
 
+DCGAN = {"channels": [4, 6]}
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "mlp": lambda: models.MLP((6, 6, 3), 5, [16, 8], batch_norm=True, dropout=0.1),
     "cnn": lambda: models.CNN((8, 8, 3), 5, [4, 6], [16], batch_norm=True, dropout=0.1),
@@ -101,6 +102,10 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "pca": lambda: models.PCA((4, 4, 3), 1, 2),
     "autoencoder": lambda: models.Autoencoder((4, 4, 3), 1, 2, [8]),
     "vae": lambda: models.VAE((4, 4, 3), 1, 2, [8]),
+    "gan": lambda: models.GAN(
+        (8, 8, 3), 1, 4, DCGAN | {"name": "dcgan_generator"}, DCGAN | {"name": "dcgan_discriminator"}
+    ),
+    "dcgan_generator": lambda: models.DCGANGenerator((4,), 192, [6, 4], out_shape=(8, 8, 3)),
     "lenet": lambda: models.LeNet((28, 28, 1), 5),
     "googlenet": lambda: models.GoogLeNet((8, 8, 3), 5, [[2, 2, 3, 2, 3, 2], "pool", [3, 2, 4, 2, 3, 2]], width=0.5),
     "mobilenet": lambda: models.MobileNet((8, 8, 3), 5, [4, 6], width=1.0),

@@ -24,6 +24,8 @@ def twin(ours: nn.Module, forward: Callable | None = None) -> Any:
         return torch.nn.Sequential(*(twin(each) for each in ours))
     if isinstance(ours, nn.BatchNorm):
         return _BatchNorm(ours.num_features, ours.eps)
+    if isinstance(ours, nn.Unflatten):
+        return torch.nn.Unflatten(ours.dim, (ours.unflattened_size[-1], *ours.unflattened_size[:-1]))
     if isinstance(ours, nn.GlobalAvgPool2d):
         return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     if isinstance(ours, nn.TransformerEncoderLayer):
@@ -131,6 +133,9 @@ FORWARD: dict[str, Callable] = {
     "TransformerBlock": _transformer_block,
     "_Convolution": lambda m, x: m.conv(x[:, :, None])[:, :, 0, : x.shape[2]],
     **dict.fromkeys(("mlp", "cnn", "vgg", "lenet", "googlenet", "mobilenet"), lambda m, x: m.layers(x)),
+    **dict.fromkeys(("DCGANGenerator", "DCGANDiscriminator"), lambda m, x: m.layers(x)),
+    **dict.fromkeys(("dcgan_generator", "dcgan_discriminator"), lambda m, x: m.layers(x)),
+    "gan": lambda m, x: m.discriminator(x),
     "Inception": lambda m, x: torch.cat([m.one(x), m.three(x), m.five(x), m.pool(x)], 1),
     "ConvGroup": lambda m, x: F.gelu(m.norm2(m.conv2(F.gelu(m.norm1(m.pool(m.conv1(x))))))),
     "pca": lambda m, x: ((((x.flatten(1) - m.mean) @ m.components.T) @ m.components) + m.mean).reshape(x.shape),

@@ -202,6 +202,15 @@ def _keep_samples(path: Path, step: int, x: np.ndarray) -> None:
     np.savez(path / "samples" / f"step-{step}.npz", x=x)
 
 
+def two_players(path: Path) -> Path:
+    """A run of a generator and a discriminator."""
+    events, names = folders.training_events(), ("loss", "discriminator", "generator", "score_real", "score_drawn")
+    for event in events:
+        if "metrics" in event:
+            event["metrics"] = {"val": {name: 0.5 + i / event["step"] for i, name in enumerate(names)} | {"good": 0.5}}
+    return write_run(path, model="{name: gan, latent: 2}", events=events, facts=folders.CIFAR)
+
+
 def attacked(path: Path) -> Path:
     """Measured under three attacks: along a range of sizes, at one size, and by the smallest perturbation."""
     write_run(path, model="{name: mlp}", arrays=folders.image_arrays(), facts=folders.CIFAR)
@@ -456,6 +465,7 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     range_test: ["range_test", "loss", "metrics", "learning_rate"],
     surface: ["path"],
     landscape: ["landscape"],
+    two_players: ["players", "metrics"],
     generative: ["reconstructions", "samples", "samples_by_step", "latent_codes", "latent_plane"],
     generated_points: ["samples", "samples_by_step"],
     attacked: [*OF_IMAGES, "mistakes", "attack_accuracy", "attacked_images"],

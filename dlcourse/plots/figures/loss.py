@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
 from dlcourse.plots.curves import FEW, cap, decimate, loss_curve, scale_y, whole_ticks
+from dlcourse.plots.figures.metric_curves import of_players
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.run_view import RunView
@@ -43,6 +44,8 @@ class Loss(Plot):
     kind, name, order = "run", "loss", 40
 
     def applies(self, view: RunView) -> bool:
+        if of_players(view.history.metric_names()) and view.status != "diverged":
+            return False  # the sum of their costs: each has its own curve
         return int(np.isfinite(view.history.column("loss")).sum()) > 1
 
     def draw(self, view: RunView) -> tuple[Figure, str]:

@@ -1,5 +1,7 @@
 """Every metric over the course of training, training and validation side by side."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,6 +14,21 @@ from dlcourse.plots.text import capital, number
 from dlcourse.text import SPLITS
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+PLAYERS, SCORES = ("discriminator", "generator"), ("score_real", "score_drawn")
+"""What two players are measured by; a plot of its own shows them side by side."""
+
+
+def of_players(metrics: Sequence[str]) -> bool:
+    """Whether the metrics of a run are those of two players, and more perhaps."""
+    return {*PLAYERS, *SCORES} <= {*metrics}
+
+
+def _shown(view: RunView) -> list[str]:
+    """The metrics whose curves say how good a model is."""
+    names = view.history.metric_names()
+    return [name for name in names if name not in ("loss", *PLAYERS, *SCORES)] if of_players(names) else names
 
 
 def curves_of(view: RunView, metric: str) -> Curves:
@@ -31,10 +48,10 @@ class MetricCurves(Plot):
     max_panels = 6
 
     def applies(self, view: RunView) -> bool:
-        return any(curves_of(view, metric) for metric in view.history.metric_names())
+        return any(curves_of(view, metric) for metric in _shown(view))
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        every = {metric: curves_of(view, metric) for metric in view.history.metric_names()}
+        every = {metric: curves_of(view, metric) for metric in _shown(view)}
         shown = dict([(metric, curves) for metric, curves in every.items() if curves][: self.max_panels])
         per_epoch = view.history.steps_per_epoch() or 1.0
         figure, cells = layout.panels(len(shown), height=3.0 if len(shown) > 1 else 3.6)

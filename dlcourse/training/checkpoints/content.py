@@ -103,7 +103,10 @@ def _schedule_steps(trainer: Trainer) -> int | None:
     """The length of training that the learning rate's schedule, or the start of an average, is a share of; None without
     them."""
     step, swa = trainer.train_step, trainer.train_step.swa
-    scheduled = getattr(step, "schedule", None) is not None or getattr(step, "group_schedules", None)
+    steps = getattr(step, "players", {"": step}).values()
+    scheduled = any(
+        getattr(each, "schedule", None) is not None or getattr(each, "group_schedules", None) for each in steps
+    )
     return trainer.total_steps if scheduled or (swa is not None and swa.from_share) else None
 
 
@@ -127,10 +130,22 @@ def load_evaluated(model: Any, found: Checkpoint) -> None:
         CheckpointError: they do not fit the model.
     """
     load_weights(model, found)
-    state, average = found.state["train_step"], found.arrays.get("train_step.arrays.ema")
+    state = found.state["train_step"]
+    for player, own in state.get("players", {"": state}).items():
+        _load_average(model, found, own, f"train_step.players.{player}" if player else "train_step")
+
+
+def _load_average(model: Any, found: Checkpoint, state: Mapping[str, Any], prefix: str) -> None:
+    """Put the average that a step kept in place of the weights, if it kept one.
+
+    Args:
+        state: of the step.
+        prefix: of its arrays.
+    """
+    average = found.arrays.get(f"{prefix}.arrays.ema")
     statistics: dict[str, np.ndarray] = {}
     if state.get("swa", {}).get("count"):
-        average, statistics = found.arrays.get("train_step.swa.mean"), found.group("train_step.swa.statistics")
+        average, statistics = found.arrays.get(f"{prefix}.swa.mean"), found.group(f"{prefix}.swa.statistics")
     if average is None:
         return
     parameters = list(model.parameters())

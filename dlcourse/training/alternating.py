@@ -1,0 +1,283 @@
+"""AlternatingStep: one step of a model whose parts move in turn, each by an objective and an optimizer of its own."""
+
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from dlcourse.autograd import FlatParameters, Tensor
+from dlcourse.backend import capture, random
+from dlcourse.backend.device import Array
+from dlcourse.errors import ArgumentError
+from dlcourse.optim.base import Optimizer
+from dlcourse.training.host_state import HostState
+from dlcourse.training.step import TrainStep
+
+__all__ = ["AlternatingStep"]
+
+
+class AlternatingStep:
+    """One update of each of a model's players, one after another: ``loss = step(x, y)``.
+
+        for each player p, in the order of model.players:
+            w_p <- optimizer_p(w_p, the gradient of the cost of p at the weights as they are now, by w_p alone)
+
+    While one moves the others are frozen: they get no gradient, and what was computed by them alone is no part of the
+    graph. All see the same batch, and draw random numbers of their own. The loss of a step is the sum of the players'
+    costs, each before its own update. (Goodfellow et al. 2014, algorithm 1.)
+
+    Args:
+        model: names its ``players``, which are attributes, and has
+            :meth:`~dlcourse.models.base.Model.player_objective`.
+        optimizers: by player, each over the parameters of that attribute.
+        group_schedules: by player, what :class:`TrainStep` calls so.
+        settings: others of :class:`TrainStep`, for each player by itself: ``clip_norm`` is of the gradient of one.
+    Attributes:
+        players: by name the :class:`TrainStep` of each.
+        step: how many steps were taken.
+        capture: as of :class:`TrainStep`.
+    Raises:
+        ValueError: an optimizer is missing, of no player, or not over the parameters of its player, or searches along
+            the cost.
+    Example:
+        >>> mlp = {"name": "mlp", "hidden": [16]}
+        >>> model = dl.models.GAN((2,), 1, latent=2, generator=mlp, discriminator=mlp)
+        >>> optimizers = {p: optim.Adam(getattr(model, p).parameters(), lr=1e-3) for p in model.players}
+        >>> step = dl.AlternatingStep(model, optimizers)
+        >>> x = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+        >>> losses = [step(x, x).item() for _ in range(20)]
+        >>> model.generate(3).shape
+        (3, 2)
+    """
+
+    swa = None
+
+    def __init__(
+        self,
+        model: Any,
+        optimizers: Mapping[str, Any],
+        *,
+        schedule: Any = None,
+        group_schedules: Mapping[str, Mapping[int, Any]] | None = None,
+        **settings: Any,
+    ):
+        if sorted(optimizers) != sorted(model.players):
+            raise ArgumentError(
+                f"AlternatingStep: expected an optimizer for each of {', '.join(model.players) or 'no players'}, got "
+                f"those of {', '.join(optimizers) or 'none'}"
+            )
+        self.model, self.schedule = model, schedule
+        by_group = group_schedules or {}
+        self.players = {
+            name: _PlayerStep(model, name, optimizers[name], schedule, by_group.get(name), settings)
+            for name in model.players
+        }
+        self._steps = list(self.players.values())
+        self.optimizer: Any = _Together([each.optimizer for each in self._steps])
+        self.capture = True
+
+    def __call__(self, x: Any, y: Any) -> Tensor:
+        """Do one update of each player with the batch (x, y); returns the sum of their costs, still on the device."""
+        return Tensor(self.runner.run(self, *self.batch_of(x, y)))
+
+    def batch_of(self, x: Any, y: Any) -> tuple[Array, Array]:
+        """As of :class:`TrainStep`."""
+        return self._steps[0].batch_of(x, y)
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name not in ("runner", "host_state")}
+
+    @functools.cached_property
+    def runner(self) -> capture.EagerRunner:
+        """As of :class:`TrainStep`."""
+        return capture.runner(self.flat.data)
+
+    @property
+    def step(self) -> int:
+        return self._steps[0].step
+
+    @step.setter
+    def step(self, value: int) -> None:
+        for each in self._steps:
+            each.step = value
+
+    @property
+    def stream(self) -> random.Stream:
+        """Of which training the draws are."""
+        return self._steps[0].stream
+
+    @stream.setter
+    def stream(self, value: random.Stream) -> None:
+        self._steps[0].stream = value
+
+    @property
+    def flat(self) -> FlatParameters:
+        """The parameters of the first player."""
+        return self._steps[0].flat
+
+    @property
+    def ema(self) -> float | None:
+        """The decay of the averages of the players' parameters."""
+        return self._steps[0].ema
+
+    @property
+    def compute_dtype(self) -> np.dtype:
+        """The type that the model computes in."""
+        return self._steps[0].compute_dtype
+
+    @property
+    def skipped(self) -> int:
+        """How many steps of a player overflowed float16, of the one with most of them."""
+        return max(each.skipped for each in self._steps)
+
+    @property
+    def can_capture(self) -> bool:
+        """As of :class:`TrainStep`, of all players; not where their optimizers have taken unlike numbers of steps."""
+        alike = len({each.optimizer.steps for each in self._steps}) == 1
+        held = all(each.flat.holds_its_parameters() for each in self._steps)
+        return self.capture and alike and held and all(each.can_capture for each in self._steps)
+
+    def rates_at(self, step: int) -> list[float]:
+        """The learning rates of a step, those of the first player's groups first."""
+        return list(chain.from_iterable(each.rates_at(step) for each in self._steps))
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of a step; of several that of the first player's first group."""
+        return self.rates_at(step)[0]
+
+    def begin(self) -> None:
+        """As of :class:`TrainStep`."""
+        self.optimizer.rates = self.rates_at(self.step)
+        random.begin_step(self.step, self.stream)
+
+    def settings(self) -> tuple:
+        """As of :class:`TrainStep`."""
+        parameters = chain.from_iterable(each.flat.parameters for each in self._steps)
+        progress = [each.optimizer.progress for each in self._steps]
+        return self.host_state.number, *(p.requires_grad for p in parameters), *progress
+
+    @functools.cached_property
+    def host_state(self) -> HostState:
+        """As of :class:`TrainStep`."""
+        holders = chain.from_iterable(each.holders() for each in self._steps)
+        return HostState(*holders, but=[p for each in self._steps for p in each.flat.parameters])
+
+    def update(self, x: Array, y: Array, loss_buffer: Array | None = None) -> Array:
+        """One update of each player with a batch on the device, see :meth:`TrainStep.update`."""
+        first, *others = (each.update(x, y) for each in self._steps)
+        loss = sum(others, first)
+        if loss_buffer is None:
+            return loss.reshape(())
+        loss_buffer[...] = loss
+        return loss_buffer
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """As of :class:`TrainStep`, for all players."""
+        with contextlib.ExitStack() as stack:
+            for each in self._steps:
+                stack.enter_context(each.averaged())
+            yield
+
+    def state_dict(self) -> dict:
+        """``{"players": {name: as of TrainStep}}``."""
+        return {"players": {name: each.state_dict() for name, each in self.players.items()}}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from a state that :meth:`state_dict` gave."""
+        for name, each in self.players.items():
+            each.load_state_dict(state["players"][name])
+
+
+class _PlayerStep(TrainStep):
+    """A step of one player, while the others stay as they are."""
+
+    def __init__(
+        self,
+        model: Any,
+        player: str,
+        optimizer: Any,
+        schedule: Any,
+        group_schedules: Mapping[int, Any] | None,
+        settings: Mapping[str, Any],
+    ):
+        own = {id(p) for p in getattr(model, player).parameters()}
+        self.player, self.others = player, [p for p in model.parameters() if id(p) not in own]
+        super().__init__(model, None, optimizer, schedule=schedule, group_schedules=group_schedules, **settings)
+        if {id(p) for p in self.flat.all_parameters} != own:
+            raise ArgumentError(
+                f"AlternatingStep: the optimizer of {player} is to hold the parameters of model.{player}"
+            )
+        if optimizer.needs_closure:
+            raise ArgumentError(
+                f"AlternatingStep: {type(optimizer).__name__} searches along a cost that stays the same"
+            )
+
+    def take_gradient(self, x: Array, y: Array, loss_buffer: Array | None = None) -> Array:
+        moving = [p for p in self.others if p.requires_grad]
+        for p in moving:
+            p.requires_grad = False
+        try:
+            return super().take_gradient(x, y, loss_buffer)
+        finally:
+            for p in moving:
+                p.requires_grad = True
+
+    def _objective(self, x: Tensor, y: Array) -> Any:
+        return self.model.player_objective(self.player, x, y, random.current_step())
+
+    def _layout(self) -> dict[str, list[int]]:
+        places = {id(p): i for i, p in enumerate(self.model.parameters())}
+        return {"layout": [places[id(p)] for p in self.flat.all_parameters]}
+
+
+class _Together:
+    """Optimizers that step equally often under the face of one, as far as a runner and the trainer look at it."""
+
+    needs_closure = closed_form = False
+
+    def __init__(self, optimizers: list[Optimizer]):
+        self._all = optimizers
+
+    @property
+    def flat(self) -> FlatParameters:
+        return self._all[0].flat
+
+    @property
+    def lr(self) -> Any:
+        return self._all[0].lr
+
+    @property
+    def rates(self) -> list[Any]:
+        return list(chain.from_iterable(each.rates for each in self._all))
+
+    @rates.setter
+    def rates(self, values: list[Any]) -> None:
+        left = iter(values)
+        for each in self._all:
+            each.rates = [next(left) for _ in each.members]
+
+    @property
+    def steps(self) -> Any:
+        return self._all[0].steps
+
+    @steps.setter
+    def steps(self, value: Any) -> None:
+        for each in self._all:
+            each.steps = value
+
+    @property
+    def skipped_steps(self) -> dict[int, dict[int, int]]:
+        return {i: dict(each.skipped_steps) for i, each in enumerate(self._all)}
+
+    @skipped_steps.setter
+    def skipped_steps(self, value: dict[int, dict[int, int]]) -> None:
+        for i, each in enumerate(self._all):
+            each.skipped_steps = value[i]
+
+    def count_recorded(self, steps: int) -> None:
+        for each in self._all:
+            each.count_recorded(steps)
