@@ -12,6 +12,7 @@ from dlcourse.autograd import promotion
 from dlcourse.autograd import version as versions
 from dlcourse.autograd.function import Function, InFloat32, name_of
 from dlcourse.autograd.graph import Node, mode, refuse_create_graph, seen_by_leaf, walk_back
+from dlcourse.autograd.replicas import lifted
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.half import FULL, half_among
 from dlcourse.errors import ArgumentError, ArgumentTypeError, DlcourseError, ShapeError
@@ -220,6 +221,9 @@ def _prepared(function: Function, arrays: list) -> tuple[Function, list]:
     Raises:
         ShapeError: inputs lie on different devices, or are whole numbers where those are refused.
     """
+    whole = lifted(function, arrays)
+    if whole is not None:
+        return whole, arrays
     name = name_of(function).lower()
     for array in arrays:
         if hasattr(array, "__dlpack__") and backend.own(array) is not array:

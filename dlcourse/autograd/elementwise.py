@@ -21,6 +21,7 @@ class Curve(Function):
         value, slope: f and f'. A subclass may have both as methods, and ``name`` as an attribute of the class.
     """
 
+    elementwise = True
     compute_in_float32 = True
     fractional = True
     name: str
@@ -50,6 +51,8 @@ class Piecewise(Curve):
 class Add(Function):
     """y = a + b; da = dy, db = dy."""
 
+    elementwise = True
+
     def forward(self, a: Any, b: Any) -> Array:
         self.shapes = shape_of(a), shape_of(b)
         # Two arrays of one shape and type, as where branches of a net meet, have a kernel; broadcasting has none.
@@ -70,6 +73,7 @@ class Add(Function):
 class Sub(Function):
     """y = a - b; da = dy, db = -dy."""
 
+    elementwise = True
     compute_in_float32 = True
 
     def forward(self, a: Any, b: Any) -> Array:
@@ -85,6 +89,7 @@ class Sub(Function):
 class Mul(Function):
     """y = a b; da = dy b, db = dy a."""
 
+    elementwise = True
     compute_in_float32 = True
 
     def forward(self, a: Any, b: Any) -> Array:
@@ -104,6 +109,7 @@ class Mul(Function):
 class Div(Function):
     """y = a / b; da = dy / b, db = -dy a / b^2."""
 
+    elementwise = True
     compute_in_float32 = True
     fractional = True
 
@@ -122,6 +128,8 @@ class Div(Function):
 class Neg(Function):
     """y = -x; dx = -dy."""
 
+    elementwise = True
+
     def forward(self, x: Array) -> Array:
         return -x
 
@@ -132,6 +140,7 @@ class Neg(Function):
 class Pow(Function):
     """y = a^b; da = dy b a^(b-1), 0 where b = 0; db = dy y log a, 0 where a = 0 and b >= 0, as PyTorch has it."""
 
+    elementwise = True
     compute_in_float32 = True
 
     def forward(self, a: Any, b: Any) -> Array:
@@ -164,6 +173,7 @@ def _power(a: Any, b: Any) -> Any:
 class Exp(Function):
     """y = e^x; dx = dy y."""
 
+    elementwise = True
     fractional = True
 
     def forward(self, x: Array) -> Array:
@@ -177,6 +187,7 @@ class Exp(Function):
 class Log(Function):
     """y = log x, the natural logarithm; dx = dy / x, and 0 where dy = 0: what is masked later does not count."""
 
+    elementwise = True
     fractional = True
 
     def forward(self, x: Array) -> Array:
@@ -190,6 +201,7 @@ class Log(Function):
 class Sqrt(Function):
     """y = sqrt x; dx = dy / (2 y), and 0 where dy = 0: what is masked later does not count."""
 
+    elementwise = True
     fractional = True
 
     def forward(self, x: Array) -> Array:
@@ -210,6 +222,8 @@ def _quotient(dout: Array, divisor: Array) -> Array:
 class ReLU(Function):
     """y = max(x, 0); dx = dy where x > 0, else 0 (so 0 at x = 0, as PyTorch has it)."""
 
+    elementwise = True
+
     def forward(self, x: Array) -> Array:
         self.y = relu(x)
         return self.y
@@ -221,6 +235,7 @@ class ReLU(Function):
 class Tanh(Function):
     """y = tanh x; dx = dy (1 - y^2)."""
 
+    elementwise = True
     compute_in_float32 = True
     fractional = True
 
@@ -237,6 +252,7 @@ class Sigmoid(Function):
     computed from s = e^-|x| / (1 + e^-|x|), the smaller of y and 1 - y.
     """
 
+    elementwise = True
     compute_in_float32 = True
     fractional = True
 
@@ -267,6 +283,7 @@ def _smaller(x: Array) -> Array:
 class Square(Function):
     """y = x^2; dx = 2 dy x."""
 
+    elementwise = True
     compute_in_float32 = True
 
     def forward(self, x: Array) -> Array:
@@ -280,6 +297,7 @@ class Square(Function):
 class Reciprocal(Function):
     """y = 1 / x; dx = -dy y^2."""
 
+    elementwise = True
     compute_in_float32 = True
     fractional = True
 
@@ -293,6 +311,8 @@ class Reciprocal(Function):
 
 class Abs(Function):
     """y = |x|; dx = dy sign x, which is 0 at x = 0 and, as PyTorch has it, at NaN."""
+
+    elementwise = True
 
     def forward(self, x: Array) -> Array:
         self.x = x
@@ -308,6 +328,7 @@ class Clip(Function):
     A bound is a number, an array, or None where there is none. Where low > high, y is high and dhigh is dy.
     """
 
+    elementwise = True
     compute_in_float32 = True
 
     def forward(self, x: Array, low: Any, high: Any) -> Array:
@@ -332,6 +353,7 @@ class Clip(Function):
 class Maximum(Function):
     """y = max(a, b) element by element; the gradient goes to the larger one, half to each where they are equal."""
 
+    elementwise = True
     compute_in_float32 = True
     choice = "maximum"
 

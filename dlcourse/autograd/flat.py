@@ -5,7 +5,7 @@ all-reduce and a checkpoint are each one operation on one array.
 """
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -144,6 +144,22 @@ class FlatParameters:
             return None
         return held if held.holds_its_parameters() else None
 
+    def move_to(self, data: Array, grad: Array) -> None:
+        """Lie in these arrays (P,) from now on, as they are a row of a stack's, with the same values and gradients.
+
+        Raises:
+            ValueError: the model computes in half precision, whose further arrays have no place there.
+        """
+        if self.half is not None:
+            raise ValueError("parameters in half precision stay in arrays of their own")
+        self.hold()
+        data[...], grad[...] = self.data, self.grad
+        self.data, self.grad = data, grad
+        for i, p in enumerate(self.parameters):
+            p._array, p._grad_view = (buffer[self.slice_of(i)].reshape(p.shape) for buffer in (data, grad))
+        for p, (owner, turned) in self.ties.items():
+            p._array = owner._array.T if turned else owner._array
+
     def holds_its_parameters(self) -> bool:
         """False once a parameter was taken into another buffer or moved to another device or type."""
         return self._whole
@@ -197,6 +213,16 @@ class FlatParameters:
         for i, p in enumerate(self.parameters):
             if p._version is not None and i not in but:
                 p._version.change(what)
+
+    def mark_received(self, received: Sequence[bool]) -> None:
+        """Say that gradients were written into ``grad``, as a stack does for its replicas.
+
+        Args:
+            received: of each of ``parameters``, whether it got one.
+        """
+        for p, got in zip(self.parameters, received, strict=True):
+            p._received, p._taken, p._blank = got, None, p._blank and not got
+        self._collected = False
 
     def gather_grad(self) -> Array:
         """The whole gradient; what received nothing counts as zero, and is noted in ``absent``."""

@@ -67,6 +67,10 @@ class Function:
     earlier_grad: Array | None = None
     """What has come to the first input from its other uses, set before :meth:`backward` where that adds it."""
 
+    elementwise: bool = False
+    """Whether each element of the value depends on the inputs' elements at its place alone, broadcast as NumPy does:
+    then :mod:`.replicas` takes it to many replicas as it is."""
+
     view: bool = False
     """Whether the value may be a view of the first input's memory, so that a change of the one is one of the other."""
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from dlcourse.autograd import version as versions
 from dlcourse.autograd.function import Function
+from dlcourse.autograd.replicas import ReplicaArray
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.activation import add
 from dlcourse.errors import ArgumentError
@@ -244,7 +245,7 @@ def walk_back(node: Node, index: int, seed: Array | None, retain_graph: bool, co
         elif (target, at) in owned:
             douts[at] += grad
         else:
-            douts[at] = add(douts[at], grad) if douts[at].shape == grad.shape else douts[at] + grad
+            douts[at] = _sum(douts[at], grad)
             owned.add((target, at))
 
     def withdraw(parent: Any) -> Array | None:
@@ -285,6 +286,11 @@ def walk_back(node: Node, index: int, seed: Array | None, retain_graph: bool, co
             leaf.accumulate(grad)
         else:
             collected.leaf(leaf, grad)
+
+
+def _sum(a: Array, b: Array) -> Array:
+    kernel = a.shape == b.shape and not isinstance(a, ReplicaArray)
+    return add(a, b) if kernel else a + b
 
 
 def _leaf_hooks(parent: Any) -> dict | None:

@@ -1,5 +1,6 @@
 """Sums, means, extremes and variances over axes; ``axis`` and ``keepdims`` as in NumPy."""
 
+import copy
 import math
 from math import prod
 from typing import Any
@@ -7,12 +8,28 @@ from typing import Any
 import numpy as np
 
 from dlcourse.autograd.function import Function, xp_of
+from dlcourse.autograd.replicas import ReplicaArray, Rule
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.sums import sum_over
 from dlcourse.backend.precision import is_floating
 from dlcourse.errors import ShapeError
 
 Axis = int | tuple[int, ...] | None
+
+
+class ReductionRule(Rule):
+    """A reduction behind the axis of the replicas: its axes shift by one."""
+
+    def forward(self, x: ReplicaArray) -> Array:
+        axis = self.function.axis
+        axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+        self.shifted = copy.copy(self.function)
+        self.shifted.axis = tuple(each % x.ndim + 1 for each in axes)
+        self.shifted.needs_input_grad = self.needs_input_grad
+        return self.shifted.forward(x.values)
+
+    def backward(self, dout: Array) -> Any:
+        return self.shifted.backward(dout)
 
 
 class Reduction(Function):
@@ -51,6 +68,8 @@ class Reduction(Function):
 class Sum(Reduction):
     """y = sum_i x_i; dx_i = dy."""
 
+    replica_rule = ReductionRule
+
     def forward(self, x: Array) -> Array:
         self.remember(x)
         return self.finished(self.sum_float32(x))
@@ -61,6 +80,8 @@ class Sum(Reduction):
 
 class Mean(Reduction):
     """y = 1/n sum_i x_i; dx_i = dy / n."""
+
+    replica_rule = ReductionRule
 
     def forward(self, x: Array) -> Array:
         self.remember(x)

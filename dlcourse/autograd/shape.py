@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.autograd.function import Function, unbroadcast, xp_of
+from dlcourse.autograd.replicas import ReplicaArray, Rule
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.scatter import scatter_add, scatter_join
 from dlcourse.backend.layout import as_stacked_view
@@ -13,10 +14,22 @@ from dlcourse.backend.precision import is_floating
 from dlcourse.errors import ShapeError
 
 
+class ReshapeRule(Rule):
+    """:class:`Reshape` behind the axis of the replicas."""
+
+    def forward(self, x: ReplicaArray) -> Array:
+        self.source = x.values.shape
+        return x.values.reshape(len(x.values), *self.function.shape)
+
+    def backward(self, dout: Array) -> Array:
+        return dout.reshape(self.source)
+
+
 class Reshape(Function):
     """y holds x's elements, row by row, in another shape; dx is dy in x's."""
 
     view = True
+    replica_rule = ReshapeRule
 
     def __init__(self, shape: tuple[int, ...]):
         self.shape = shape

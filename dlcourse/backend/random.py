@@ -30,7 +30,7 @@ _WORD = 2**64 - 1
 Stream = tuple[int, int]
 
 
-class _Stream:
+class Draws:
     """The state of the generator: what :func:`manual_seed` and :func:`begin_step` set."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ def _next(counts: dict[str, int], purpose: str) -> int:
     return index
 
 
-_stream = _Stream()
+_stream = Draws()
 
 
 @functools.cache
@@ -101,6 +101,17 @@ def begin_step(step: int | DeviceCounter, stream: Stream | None = None) -> None:
     _stream.suffix = "" if stream in (None, (0, _stream.seed)) else f"/{stream[0]}@{stream[1]}"
     _stream.microbatch = 0
     _stream.draws.clear()
+
+
+@contextlib.contextmanager
+def drawing(draws: Draws) -> Iterator[None]:
+    """Inside the ``with`` block all is drawn, and counted, as of another program that has these draws."""
+    global _stream
+    before, _stream = _stream, draws
+    try:
+        yield
+    finally:
+        _stream = before
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ EXAMPLES = """\
 examples:
   dlcourse sweep polynomial_overfitting.yaml --dry-run          what would run
   dlcourse sweep polynomial_overfitting.yaml --jobs 4           four points at a time
+  dlcourse sweep cifar10_softmax_raw.yaml --stacked             all rates at once, as one model
   dlcourse sweep polynomial_overfitting.yaml sweep.kfold=5      each point once for each of five folds
   dlcourse sweep polynomial_overfitting.yaml sweep.seeds=5      each point with five seeds; tables have the means
   dlcourse sweep --resume runs/polynomial-overfitting/20260101T000000Z-1a2b3c
@@ -28,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stacked",
         action=argparse.BooleanOptionalAction,
-        help="solve polynomials by least squares together, without run folders (default: where there are many points)",
+        help="train points of one architecture as one model, each in its own run folder; polynomials by least squares "
+        "are solved together, without run folders (default: only these, where there are many points)",
     )
     parser.add_argument("--resume", metavar="SWEEP", help="continue this sweep: keep what is finished, run the rest")
     parser.add_argument("--dry-run", action="store_true", help="list the points and what they change; run nothing")

@@ -367,6 +367,8 @@ class SweepOptions:
         seeds: run every setting with so many seeds (seed, seed + 1, ...), or with those of a list; tables have means.
         kfold: run every setting once for each of so many folds.
         resample: fit every setting on so many newly drawn training sets; gives bias and variance.
+        execution: whether the runs are taken one by one, or those of one architecture as one model with a leading axis
+            of replicas, as --stacked does.
     """
 
     grid: dict[str, Values] | None = None
@@ -375,6 +377,7 @@ class SweepOptions:
     seeds: Annotated[int, Ge(2), Le(MAX_POINTS)] | Annotated[list[Seed], MinLen(2)] | None = None
     kfold: Annotated[int, Ge(2), Le(MAX_POINTS)] | None = None
     resample: Annotated[int, Ge(2), Le(MAX_RESAMPLES)] | None = None
+    execution: Literal["points", "stacked"] = "points"
 
 
 @dataclass(frozen=True)

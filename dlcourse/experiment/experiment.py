@@ -6,7 +6,7 @@ experiment.evaluate()                       # {"train": {"mse": 0.1}, ...}
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -40,7 +40,7 @@ from dlcourse.training.callback import Callback
 from dlcourse.training.checkpoints.content import RunIdentity
 from dlcourse.training.closed_form import ClosedFormStep
 from dlcourse.training.divergence import DivergenceGuard
-from dlcourse.training.evaluation import evaluate
+from dlcourse.training.evaluation import Evaluator
 from dlcourse.training.input_spec import InputSpec, class_counts
 from dlcourse.training.step import TrainStep, microbatch_size
 from dlcourse.training.trainer import Trainer
@@ -66,6 +66,7 @@ class Experiment:
         metrics: by label: a metric's name, with its parameters where two share a name; ``loss`` where it is watched or
             nothing else is measured.
         initial: where the initial weights came from, and which are frozen, in lines for the log.
+        evaluator: measures, and gives the outputs over a split.
     """
 
     config: Mapping[str, Any]
@@ -75,10 +76,16 @@ class Experiment:
     loss: Any
     metrics: dict[str, Any]
     initial: list[str] = field(default_factory=list)
+    evaluator: Evaluator = field(default_factory=Evaluator)
 
     @classmethod
     def from_config(
-        cls, config: Config | Mapping[str, Any], backend: Backend, first_batches: bool = False, goes_on: bool = False
+        cls,
+        config: Config | Mapping[str, Any],
+        backend: Backend,
+        first_batches: bool = False,
+        goes_on: bool = False,
+        prepare: Callable[[Mapping[str, Any], int], Data] = prepare,
     ) -> "Experiment":
         """Load the data and make the model with its initial weights; ``backend`` is the current device.
 
@@ -86,12 +93,13 @@ class Experiment:
             config: resolved (a mapping is taken as it is, unchecked).
             first_batches: keep of each split only as many samples as one batch has.
             goes_on: the weights will come from a checkpoint, so that ``train.init_from`` is not read.
+            prepare: gives the data of a ``data`` section and a seed.
         Raises:
             UserError: something in the config does not go with something else; names its file and line.
         """
         if isinstance(config, Config):
             with _located(config):
-                return cls.from_config(config.data, backend, first_batches, goes_on)
+                return cls.from_config(config.data, backend, first_batches, goes_on, prepare)
         source = None if goes_on else initial_weights.named_by(config["train"])
         random.manual_seed(training_seed(config))
         data = prepare(config["data"], config["seed"])
@@ -343,7 +351,7 @@ class Experiment:
         """
         known = known if known and self.train["tta"] == "none" else {}
         found = {
-            split: known.get(split) or evaluate(self.answering, loader, self.metrics)
+            split: known.get(split) or self.evaluator.measure(self.answering, loader, self.metrics)
             for split, loader in self.loaders.items()
         }
         self.model.eval()

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from dlcourse.records.run import RunState
 from dlcourse.signals import handle_termination
 from dlcourse.training.atomic import reporting_write_errors, write_bytes
 from dlcourse.training.checkpoints import file_format
+from dlcourse.training.checkpoints.file_format import Checkpoint
 from dlcourse.training.checkpoints.store import SUFFIX, CheckpointStore
 from dlcourse.training.environment import began_deterministic, describe, started_in
 from dlcourse.training.folder import RunFolder, fresh_path
@@ -175,26 +176,47 @@ def new_run(config: Config, path: str | os.PathLike, options: Options, first_bat
     """
     with options.computing(config, Log(None, options.quiet)) as chosen:
         experiment = Experiment.from_config(config, chosen, first_batches)
-        experiment.check_loggers()
-        environment, files = describe(chosen.name)
-        identity = experiment.identity(config.data)
-        result = first_result(experiment, identity, config.overrides)
-        recorded = config.with_plugins(run_copies(config.data["plugins"], environment["plugins"]))
-        with RunFolder.making(path) as made:
-            write_bytes(made.config, recorded.dump().encode())
-            made.write_environment(environment)
-            made.write_result(result)
-            for name, content in files.items():
-                (made.path / name).parent.mkdir(exist_ok=True)
-                write_bytes(made.path / name, content, durable=False)
-        folder = RunFolder(path)
-        with folder.lock():
-            log = Log(folder.log, options.quiet)
-            if not first_batches:
-                log(f"run folder: {folder.path}")
-            with _failure_recorded(folder, result):
-                training = Run(experiment, folder, log, identity, config.overrides, options.profile)
+        with new_training(experiment, config, path, options, temporary=first_batches) as training:
             return _finish(training, options, temporary=first_batches)
+
+
+@contextlib.contextmanager
+def new_training(
+    experiment: Experiment,
+    config: Config,
+    path: str | os.PathLike,
+    options: Options,
+    temporary: bool = False,
+    alone: bool = True,
+) -> Iterator[Run]:
+    """A run in a new folder, whose lock is held inside the ``with`` block.
+
+    Args:
+        experiment: what the config stands for.
+        alone: as of :class:`Run`.
+    Raises:
+        as :func:`run`.
+    """
+    experiment.check_loggers()
+    environment, files = describe(experiment.backend.name)
+    identity = experiment.identity(config.data)
+    result = first_result(experiment, identity, config.overrides)
+    recorded = config.with_plugins(run_copies(config.data["plugins"], environment["plugins"]))
+    with RunFolder.making(path) as made:
+        write_bytes(made.config, recorded.dump().encode())
+        made.write_environment(environment)
+        made.write_result(result)
+        for name, content in files.items():
+            (made.path / name).parent.mkdir(exist_ok=True)
+            write_bytes(made.path / name, content, durable=False)
+    folder = RunFolder(path)
+    with folder.lock():
+        log = Log(folder.log, options.quiet)
+        if not temporary:
+            log(f"run folder: {folder.path}")
+        with _failure_recorded(folder, result):
+            training = Run(experiment, folder, log, identity, config.overrides, options.profile, alone)
+        yield training
 
 
 @contextlib.contextmanager
@@ -264,13 +286,7 @@ def _go_on(folder: RunFolder, given: Path | None, config: Config, extended: bool
     with options.computing(config, log) as chosen:
         with looking_in(started_in(folder)):
             experiment = Experiment.from_config(config, chosen, goes_on=found is not None)
-        experiment.check_loggers()
-        # Of what the file says, not of what it resolves to: a later version of the program may know more keys.
-        identity = experiment.identity(config.given)
-        overrides = {**result.get("config_overrides", {}), **config.overrides}
-        training = Run(experiment, folder, log, identity, overrides, options.profile)
-        if found is not None:
-            training.restore(found)
+        training = _restored(experiment, folder, found, config, result, log, options)
         if extended:
             copies = run_copies(config.given.get("plugins", ()), (), folder.path)
             recorded = replace(config, data=config.given).with_plugins(copies)
@@ -278,6 +294,58 @@ def _go_on(folder: RunFolder, given: Path | None, config: Config, extended: bool
         log.write_to(folder.log)
         log(f"run folder: {folder.path}, going on from step {found.state['step'] if found else 0}")
         return _finish(training, options)
+
+
+def _restored(
+    experiment: Experiment,
+    folder: RunFolder,
+    found: Checkpoint | None,
+    config: Config,
+    result: Mapping[str, Any],
+    log: Log,
+    options: Options,
+    alone: bool = True,
+) -> Run:
+    """A run that stands where a checkpoint says, at the start without one."""
+    experiment.check_loggers()
+    # Of what the file says, not of what it resolves to: a later version of the program may know more keys.
+    identity = experiment.identity(config.given)
+    overrides = {**result.get("config_overrides", {}), **config.overrides}
+    training = Run(experiment, folder, log, identity, overrides, options.profile, alone)
+    if found is not None:
+        training.restore(found)
+    return training
+
+
+@contextlib.contextmanager
+def resumed_training(
+    path: str | os.PathLike, options: Options, build: Callable[[Config, bool], Experiment]
+) -> Iterator[Run]:
+    """One of several runs in lockstep that goes on from its last checkpoint, its folder's lock held inside the ``with``
+    block.
+
+    Args:
+        path: of a run that has not ended.
+        build: makes the experiment of a config; True where its weights will come from a checkpoint.
+    Raises:
+        as :func:`resume_run`.
+    """
+    folder, log = RunFolder.open(path), Log(None, options.quiet)
+    if began_deterministic(folder):
+        determinism.demand()
+    own = resolve(folder.config)
+    with folder.lock():
+        with reporting_write_errors(folder.checkpoints):
+            folder.checkpoints.mkdir(exist_ok=True)
+        found = CheckpointStore(folder.checkpoints).newest(log)
+        if found is not None:
+            check_config(own.given, found.state, folder.path)
+        with looking_in(started_in(folder)):
+            experiment = build(own, found is not None)
+        training = _restored(experiment, folder, found, own, _read_result(folder, log), log, options, alone=False)
+        log.write_to(folder.log)
+        log(f"run folder: {folder.path}, going on from step {found.state['step'] if found else 0}")
+        yield training
 
 
 def _read_result(folder: RunFolder, log: Log) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """One run in its folder: callbacks put together, training, the last evaluation, and what is written about it."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dlcourse.backend import memory, tracing
@@ -51,6 +51,7 @@ class Run:
         identity: what the checkpoints say of the run.
         overrides: what was asked for beside the config, for ``result.json``.
         profile: time the parts of a step.
+        alone: False for one of several runs in lockstep: signals and progress are those of all together.
     Attributes:
         metrics: by split, once :meth:`run` is done.
         estimates: the model's fitted numbers.
@@ -66,6 +67,7 @@ class Run:
         identity: RunIdentity,
         overrides: Mapping[str, Any],
         profile: bool = False,
+        alone: bool = True,
     ):
         self.experiment, self.folder, self.log, self.overrides = experiment, folder, log, dict(overrides)
         self.identity = identity
@@ -77,7 +79,9 @@ class Run:
         train = experiment.train
         self.store = CheckpointStore(folder.checkpoints)
         self.history = History(folder.metrics, train["log_every"], log)
-        self.evaluation = Evaluation(experiment.watched_loaders, experiment.metrics, train["eval_every"], self.history)
+        self.evaluation = Evaluation(
+            experiment.watched_loaders, experiment.metrics, train["eval_every"], self.history, experiment.evaluator
+        )
         self.best = self._watcher(BestTracker, "best")
         self.stopping = self._watcher(EarlyStopping, "early_stopping", "patience", "min_delta")
         draw = sampler(experiment)
@@ -101,9 +105,9 @@ class Run:
                 self.stopping,
                 ScheduleWatch(log) if experiment.watch("schedule") else None,
                 self.checkpointing,
-                Progress(self.history, log.quiet),
+                Progress(self.history, log.quiet) if alone else None,
                 self.profile,
-                Signals(self.checkpointing.save),
+                Signals(self.checkpointing.save) if alone else None,
             ]
         )
 
@@ -140,16 +144,19 @@ class Run:
         Raises:
             DivergenceError, Interrupted, OutOfMemoryError, DlcourseError: ``result.json`` says what happened.
         """
-        try:
-            self._begin()
+        with self.recorded():
+            self.begin()
             with self.log.warnings():
                 self.trainer.run()
-                if self.trainer.stop_reason:
-                    self.log(self.trainer.stop_reason)
-                with tracing.listening_to_phases(self.profile.phase if self.profile else None):
-                    self.evaluation.at_end(self.trainer)
-                self.checkpointing.save_best(self.trainer)
-                weights = self._finalize()
+                self.end()
+                self.conclude()
+        self.report()
+
+    @contextlib.contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Inside the ``with`` block ``result.json`` says what an error was, and where it happened."""
+        try:
+            yield
         except BaseException as error:
             if not memory.out_of_memory(error):
                 self._fail(error)
@@ -157,10 +164,11 @@ class Run:
             full = self._out_of_memory(error)
             self._fail(full)
             raise full from error
-        self.log.settle()
-        self._report(weights)  # Whatever happens from here on, the run is done.
 
-    def _begin(self) -> None:
+    # The parts of :meth:`run`: a stack of runs takes each for all of them.
+
+    def begin(self) -> None:
+        """Before the trainer."""
         if self._found is not None:
             self.store.restart_from(self._found)
         for note in notes(self.experiment):
@@ -170,10 +178,19 @@ class Run:
         self._write_result("running")
         memory.start_counting()
 
-    def _finalize(self) -> str:
-        """Evaluate, and write the results; which weights they are of, in words."""
+    def end(self) -> None:
+        """After the trainer: the last evaluation, and the model gets the weights that count."""
+        if self.trainer.stop_reason:
+            self.log(self.trainer.stop_reason)
+        with tracing.listening_to_phases(self.profile.phase if self.profile else None):
+            self.evaluation.at_end(self.trainer)
+        self.checkpointing.save_best(self.trainer)
+        self._weights = self._choose_weights()
+
+    def conclude(self) -> None:
+        """Evaluate, and write the results."""
         trainer, experiment = self.trainer, self.experiment
-        weights, step, words = self._choose_weights()
+        weights, step, _ = self._weights
         self.metrics = experiment.evaluate(trainer.metrics if weights == "last" else None)
         self.estimates = experiment.model.estimates(experiment.data.normalizer)
         self.history.record(trainer, "final", metrics=self.metrics, weights=weights, weights_step=step)
@@ -192,12 +209,12 @@ class Run:
             names,
             experiment.answering,
             experiment.loader,
+            experiment.evaluator,
         )
         self._explain(list(experiment.loaders))
         self.judgement = judge(experiment, arrays)
         self._advise("done")
         self._write_result("done", weights={"from": weights, "step": step}, baseline=self._baseline)
-        return words
 
     def _explain(self, measured: list[str]) -> None:
         """Write what pictures of what a net sees are drawn from; what goes wrong in it costs nothing of the run."""
@@ -215,8 +232,10 @@ class Run:
         except Exception as error:  # a plugin's data and metrics may be anything
             self.log(f"no advice: {named(error)}")
 
-    def _report(self, weights: str) -> None:
-        trainer, experiment = self.trainer, self.experiment
+    def report(self) -> None:
+        """Say what came of it: whatever happens from here on, the run is done."""
+        self.log.settle()
+        trainer, experiment, weights = self.trainer, self.experiment, self._weights[2]
         if experiment.metrics:
             units = metric_units(experiment.metrics, experiment.data.dataset.target_unit)
             self.log(f"metrics of {weights}\n{metric_table(self.metrics, units, self._baseline)}")

@@ -1,5 +1,7 @@
 """Dropout as layers: of single elements, and of whole channels."""
 
+from typing import ClassVar
+
 from dlcourse.autograd import Tensor
 from dlcourse.errors import ArgumentError
 from dlcourse.nn.module import Module
@@ -10,6 +12,8 @@ __all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "FeatureAlphaDro
 
 class _Dropping(Module):
     """What they share: the probability."""
+
+    varies: ClassVar[tuple[str, ...]] = ("p",)
 
     def __init__(self, p: float = 0.5):
         super().__init__()

@@ -106,6 +106,7 @@ class CrossEntropyLoss(Loss):
     """
 
     tasks, takes_probabilities = ("classification",), True
+    varies = ("label_smoothing",)
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class Module(Tree, Hooked, PositionalCheck):
     :meth:`register_buffer`. A subclass may call ``super().__init__()``, as it has to in PyTorch; nothing depends on it.
     """
 
+    varies: ClassVar[tuple[str, ...]] = ()
+    """Settings, numbers, in which the replicas of a stack may differ, see :mod:`dlcourse.training.stack`."""
     training: bool = True
     _stays_in_eval: bool = False
     """Whether :meth:`train` leaves it in evaluation mode: what it holds is frozen."""

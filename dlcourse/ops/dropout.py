@@ -1,6 +1,7 @@
 """Dropout with masks that are a function of (seed, draw, step)."""
 
 from dlcourse.autograd import Function, Tensor, apply, as_tensor
+from dlcourse.autograd.replicas import ReplicaArray, Rule, value_of
 from dlcourse.backend import array_module, random
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import dropout as kernels
@@ -15,6 +16,27 @@ ALPHA = 1.7580993408473766
 """SELU's scale times its alpha: minus its least value."""
 
 
+class DropoutRule(Rule):
+    """:class:`Dropout` of replicas: each draws its own masks, by its own seed, step and probability."""
+
+    def forward(self, x: ReplicaArray) -> Array:
+        xp, values = array_module(x.values), x.values
+        y, self.factor = xp.empty(values.shape, values.dtype), xp.empty(values.shape, values.dtype)
+        for r in self.replicas.each():
+            p = value_of(self.function.p, r)
+            if p == 0:  # a replica that drops nothing draws nothing
+                y[r], self.factor[r] = values[r], 1
+                continue
+            scale = 1 / (1 - p) if p < 1 else 0.0
+            y[r], mask = kernels.dropout(values[r], round((1 - p) * 2**32), scale, random.next_key("dropout"))
+            self.factor[r] = mask
+            self.factor[r] *= scale
+        return y
+
+    def backward(self, dout: Array) -> Array:
+        return selected(dout * self.factor, self.factor != 0)
+
+
 class Dropout(Function):
     """y = m x / (1 - p), each m_i 0 with probability p, else 1; dx = m dy / (1 - p).
 
@@ -22,6 +44,7 @@ class Dropout(Function):
     """
 
     refuses_whole = True
+    replica_rule = DropoutRule
 
     def __init__(self, p: float):
         self.p = p

@@ -6,11 +6,39 @@ from typing import Any
 from dlcourse.autograd import Function, Tensor, apply, axes
 from dlcourse.autograd import shape as shapes
 from dlcourse.autograd.creation import of_one_type
+from dlcourse.autograd.replicas import ReplicaArray, Rule
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import linear as kernels
+from dlcourse.backend.kernels.activation import relu, relu_grad
+from dlcourse.backend.kernels.replicas import product_each
 from dlcourse.errors import ShapeError
 
 __all__ = ["concatenate", "linear", "stack", "unbind"]
+
+
+class LinearRule(Rule):
+    """:class:`Linear` and :class:`LinearReLU` of replicas: one product of batches, or of one batch and all weights."""
+
+    def forward(self, x: Any, weight: Any, *bias: Any) -> Any:
+        if not all(isinstance(each, ReplicaArray) for each in (weight, *bias)):
+            return NotImplemented
+        inner, replicas = x.shape[-1], isinstance(x, ReplicaArray)
+        self.weight = weight.values  # (R, O, I)
+        self.rows = x.values.reshape(len(x.values), -1, inner) if replicas else x.reshape(1, -1, inner)  # (R, M, I)
+        y = product_each(self.rows, self.weight.transpose(0, 2, 1), None)
+        if bias:
+            y += bias[0].values[:, None]
+        self.y = relu(y) if isinstance(self.function, LinearReLU) else None
+        return (y if self.y is None else self.y).reshape(len(y), *x.shape[:-1], y.shape[-1])
+
+    def backward(self, dout: Array) -> tuple:
+        needs, (_, weight, *bias) = self.needs_input_grad, self.grad_buffers
+        dy = dout.reshape(len(dout), -1, dout.shape[-1])  # (R, M, O)
+        dy = dy if self.y is None else relu_grad(dy, self.y)
+        dx = product_each(dy, self.weight, None).reshape(*dout.shape[:-1], -1) if needs[0] else None
+        dweight = product_each(dy.transpose(0, 2, 1), self.rows, weight) if needs[1] else None
+        dbias = [dy.sum(axis=1, out=out) if need else None for out, need in zip(bias, needs[2:], strict=True)]
+        return dx, dweight, *dbias
 
 
 class Linear(Function):
@@ -20,6 +48,7 @@ class Linear(Function):
     """
 
     refuses_whole = True
+    replica_rule = LinearRule
 
     def forward(self, x: Array, weight: Array, *bias: Array) -> Array:
         if weight.ndim != 2 or any(b.shape != weight.shape[:1] for b in bias):
@@ -54,6 +83,8 @@ class Linear(Function):
 
 class LinearReLU(Linear):
     """y = max(x W^T + b, 0) in one pass; the gradients are :class:`Linear`'s for dz = dy where y > 0, else 0."""
+
+    replica_rule = LinearRule
 
     def value(self, weight: Array, bias: tuple[Array, ...]) -> Array:
         self.y = kernels.affine_relu(self.rows, weight, *bias)

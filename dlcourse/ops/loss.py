@@ -6,6 +6,7 @@ from typing import Any
 from dlcourse.autograd import Function, Tensor, apply, as_tensor, promotion
 from dlcourse.autograd.function import xp_of
 from dlcourse.autograd.graph import take_loss_buffer
+from dlcourse.autograd.replicas import ReplicaArray, Rule, numbers
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.loss import softmax_cross_entropy
 from dlcourse.backend.kernels.select import selected
@@ -18,6 +19,44 @@ from dlcourse.ops.targets import adds_up_by, in_type_of, labels_of
 __all__ = ["cross_entropy", "gaussian_nll", "multiclass_hinge", "nll_loss"]
 
 
+def _rows_of(scores: ReplicaArray, labels: Any) -> tuple[Array, tuple]:
+    """Scores (R, M, C) of replicas, and the index in them of each label's own."""
+    rows = scores.values.reshape(len(scores.values), -1, scores.shape[-1])
+    xp, (count, samples, _) = xp_of(rows), rows.shape
+    own = labels.values.reshape(count, samples) if isinstance(labels, ReplicaArray) else labels.reshape(1, samples)
+    return rows, (xp.arange(count)[:, None], xp.arange(samples), own)
+
+
+class CrossEntropyRule(Rule):
+    """:class:`CrossEntropy` of replicas: a loss for each, by its own label smoothing."""
+
+    def forward(self, logits: ReplicaArray) -> Array:
+        rows, own = _rows_of(logits, self.function.labels)
+        (_, samples, classes), xp = rows.shape, xp_of(rows)
+        if not samples:
+            return NotImplemented
+        smoothing = numbers(self.function.label_smoothing, rows)  # a number, or (R, 1, 1)
+        of_rows = smoothing[..., 0] if hasattr(smoothing, "shape") else smoothing
+        shifted = rows - rows.max(axis=2, keepdims=True)
+        grad = xp.exp(shifted)
+        totals = grad.sum(axis=2, keepdims=True)
+        logs = xp.log(totals)[..., 0]
+        losses = logs - shifted[own]
+        if self.function.label_smoothing != 0:
+            losses = (1 - of_rows) * losses + of_rows * (logs - shifted.mean(axis=2))
+        if self.needs_input_grad[0]:
+            grad /= totals
+            if self.function.label_smoothing != 0:
+                grad -= smoothing / classes
+            grad[own] -= 1 - of_rows
+            grad /= samples
+            self.grad = grad.reshape(logits.values.shape)
+        return losses.mean(axis=1)
+
+    def backward(self, dout: Array | None) -> Array:
+        return self.grad if dout is None else self.grad * dout.reshape(-1, *(1,) * (self.grad.ndim - 1))
+
+
 class CrossEntropy(Function):
     """L = -1/N sum_i sum_c t_ic log softmax(z_i)_c; dz = (softmax(z) - t) / N.
 
@@ -28,6 +67,7 @@ class CrossEntropy(Function):
     refuses_whole = True
     compute_in_float32 = True
     is_loss = True
+    replica_rule = CrossEntropyRule
 
     def __init__(self, labels: Array, label_smoothing: float):
         self.labels, self.label_smoothing = labels, label_smoothing
@@ -74,6 +114,24 @@ class GaussianNLL(Function):
         return doutputs, -dmean if self.needs_input_grad[1] else None
 
 
+class MulticlassHingeRule(Rule):
+    """:class:`MulticlassHinge` of replicas: a loss for each."""
+
+    def forward(self, scores: ReplicaArray) -> Array:
+        rows, own = _rows_of(scores, self.function.labels)
+        if not rows.shape[1]:
+            return NotImplemented
+        margins = rows - rows[own][..., None] + self.function.margin  # (R, N, C)
+        margins[own] = 0
+        self.violated, self.own = margins > 0, own
+        return selected(margins, self.violated).sum(axis=(1, 2)) / rows.shape[1]
+
+    def backward(self, dout: Array) -> Array:
+        grad = self.violated.astype(dout.dtype)
+        grad[self.own] = -grad.sum(axis=2)
+        return selected(grad * (dout[:, None, None] / grad.shape[1]), grad != 0)
+
+
 class MulticlassHinge(Function):
     """L = 1/N sum_i sum_{j != y_i} max(0, s_ij - s_iy + margin); each term that is positive gives +1/N to its own score
     and -1/N to the true class's. Shapes: s (N, C), labels (N,). (Lecture 3; Weston & Watkins 1999.)
@@ -81,6 +139,7 @@ class MulticlassHinge(Function):
 
     refuses_whole = True
     compute_in_float32 = True
+    replica_rule = MulticlassHingeRule
 
     def __init__(self, labels: Array, margin: float):
         self.labels, self.margin = labels, margin
@@ -141,7 +200,7 @@ def cross_entropy(
     if weight is not None or ignore_index is not None or reduction != "mean":
         labels = labels_of("cross_entropy", logits, labels, ignore_index)
         return reductions.of_labels(logits, labels, weight, ignore_index, reduction, label_smoothing)
-    return apply(CrossEntropy(labels_of("cross_entropy", logits, labels), float(label_smoothing)), logits)
+    return apply(CrossEntropy(labels_of("cross_entropy", logits, labels), label_smoothing), logits)
 
 
 @adds_up_by("mean")

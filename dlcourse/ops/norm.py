@@ -6,14 +6,64 @@ from typing import Any
 import numpy as np
 
 from dlcourse.autograd import Function, Tensor, apply, as_tensor, elementwise, promotion
+from dlcourse.autograd.replicas import ReplicaArray, Rule
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import activation
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels.activation import add
+from dlcourse.backend.kernels.grad_buffers import copy_into
 from dlcourse.errors import ShapeError
 from dlcourse.ops.residual import add_relu
 
 __all__ = ["batch_norm", "layer_norm"]
+
+
+class NormRule(Rule):
+    """:class:`BatchNorm` without a residual, and :class:`LayerNorm`, of replicas: the equations over another axis."""
+
+    def forward(self, x: Any, weight: Any, bias: Any, *residual: Any) -> Any:
+        if residual or not all(isinstance(each, ReplicaArray) for each in (x, weight, bias)):
+            return NotImplemented
+        values = x.values.reshape(len(x.values), -1, x.shape[-1])  # (R, M, C)
+        xp, batch = array_module(values), isinstance(self.function, BatchNorm)
+        eps, running, relu = self.function.settings if batch else (self.function.eps, None, False)
+        self.axis = 1 if batch else 2
+        mean = values.mean(axis=self.axis, keepdims=True)
+        self.xhat = values - mean
+        var = xp.einsum("rmc,rmc->rc" if batch else "rmc,rmc->rm", self.xhat, self.xhat) / values.shape[self.axis]
+        var = var.reshape(mean.shape)
+        self.inverse = 1 / xp.sqrt(var + eps)
+        self.xhat *= self.inverse
+        if running is not None:
+            for moving, value in ((running.mean, mean), (running.var, var * running.correction)):
+                moving.values *= 1 - running.momentum
+                moving.values += running.momentum * value[:, 0]
+        self.weight = weight.values[:, None]
+        y = self.xhat * self.weight
+        y += bias.values[:, None]
+        self.y = activation.relu(y) if relu else None
+        return (y if self.y is None else self.y).reshape(x.values.shape)
+
+    def backward(self, dout: Array) -> tuple:
+        dz = dout.reshape(self.xhat.shape)
+        dz = dz if self.y is None else activation.relu_grad(dz, self.y)
+        xp = array_module(dz)
+        dbias = dz.sum(axis=1, out=self.grad_buffers[2])
+        dweight = xp.einsum("rmc,rmc->rc", dz, self.xhat)
+        if self.grad_buffers[1] is not None:
+            dweight = copy_into(dweight, self.grad_buffers[1])
+        if self.axis == 1:
+            count = dz.shape[1]
+            dx = dz - dbias[:, None] / count
+            dx -= self.xhat * (dweight[:, None] / count)
+            dx *= self.inverse * self.weight
+        else:
+            g = dz * self.weight
+            dx = g - g.mean(axis=2, keepdims=True)
+            dx -= self.xhat * (g * self.xhat).mean(axis=2, keepdims=True)
+            dx *= self.inverse
+        return dx.reshape(dout.shape), dweight, dbias
 
 
 class BatchNorm(Function):
@@ -28,6 +78,8 @@ class BatchNorm(Function):
     """
 
     refuses_whole = True
+
+    replica_rule = NormRule
 
     def __init__(self, eps: float, running: kernels.RunningStats | None, relu: bool):
         self.settings = eps, running, relu
@@ -57,6 +109,7 @@ class LayerNorm(Function):
 
     refuses_whole = True
     adds_earlier_grad = True
+    replica_rule = NormRule
 
     def __init__(self, eps: float):
         self.eps = eps
@@ -134,7 +187,7 @@ def _normalized_by(
 ) -> Tensor:
     if mean is None or variance is None:
         raise ValueError("batch_norm: without training=True it needs running_mean and running_var")
-    inverse = Tensor(1 / array_module(variance.data).sqrt(variance.data + eps))
+    inverse = 1 / (variance.detach() + eps).sqrt()
     y = (x - mean.detach()) * (weight * inverse) + bias
     y = y.to(dtype=x.dtype)  # the running statistics are float32 in half precision
     if residual is not None:

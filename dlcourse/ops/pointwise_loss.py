@@ -12,6 +12,7 @@ import numpy as np
 from dlcourse.autograd import Function, Tensor, apply, as_tensor
 from dlcourse.autograd.elementwise import logistic
 from dlcourse.autograd.function import xp_of
+from dlcourse.autograd.replicas import ReplicaArray, Rule
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.sums import sum_of_squares
 from dlcourse.errors import ArgumentError, ShapeError
@@ -35,6 +36,26 @@ __all__ = [
 
 LEAST_LOG = -100.0
 """log 0 as PyTorch's binary cross-entropy has it: the loss of a sure mistake is 100, and its gradient is finite."""
+
+
+class SquaredErrorRule(Rule):
+    """:class:`SquaredError` of replicas, the mean or the sum of each."""
+
+    def forward(self, *inputs: Any) -> Array:
+        loss = self.function
+        if loss.reduction == "none" or loss.weight is not None or not inputs[0].size:
+            return NotImplemented
+        x, t = (each.values if isinstance(each, ReplicaArray) else each for each in inputs)
+        self.difference = (x - t).reshape(len(x if isinstance(inputs[0], ReplicaArray) else t), -1)
+        self.scale = loss.factor / inputs[0].size if loss.reduction == "mean" else loss.factor
+        self.shape = (len(self.difference), *inputs[0].shape)
+        total = xp_of(x).einsum("ri,ri->r", self.difference, self.difference)
+        return (0.5 * self.scale * total).astype(self.difference.dtype)
+
+    def backward(self, dout: Array | None) -> tuple:
+        dx = self.difference * (self.scale if dout is None else self.scale * dout[:, None])
+        dx = dx.reshape(self.shape)
+        return tuple((dx, -dx)[i] if need else None for i, need in enumerate(self.needs_input_grad))
 
 
 class Pointwise(Function):
@@ -86,6 +107,8 @@ class Pointwise(Function):
 
 class SquaredError(Pointwise):
     """l = (x - t)^2 / 2; dx = x - t, dt = -dx; twice that is the squared error. (Lecture 2.)"""
+
+    replica_rule = SquaredErrorRule
 
     def losses(self, x: Array, t: Array) -> Array:
         self.difference = x - t

@@ -1,6 +1,7 @@
 """One point of a sweep: an ordinary run in a folder of its own, and the resampling that a sweep may ask for."""
 
 import functools
+import os
 import signal
 import sys
 import time
@@ -88,20 +89,30 @@ def execute(task: Task) -> dict[str, Any]:
     Raises:
         Interrupted: SIGINT or SIGTERM; the run has written a checkpoint.
     """
-    outcome: dict[str, Any] = {"status": "done", "error": None}
-    found: Mapping[str, Any] = {}
+    more = {}
     try:
         _run(task)
-        found = RunFolder(task.folder).read_result()
         if task.resampling is not None:
-            outcome["resample"] = _resample(task, task.resampling)
-    except DivergenceError as error:
-        outcome |= {"status": "diverged", "error": error.facts}  # a sweep names the advice once for all its points
+            more["resample"] = _resample(task, task.resampling)
     except Exception as error:  # a point that fails does not stop the others, whatever is wrong with it
+        return outcome_of(task.folder, error)
+    return outcome_of(task.folder) | more
+
+
+def outcome_of(folder: str | os.PathLike, error: BaseException | None = None) -> dict[str, Any]:
+    """What came of the run in a folder, as :func:`execute` has it.
+
+    Args:
+        error: what ended it before its end.
+    """
+    outcome: dict[str, Any] = {"status": "done", "error": None}
+    if isinstance(error, DivergenceError):
+        outcome |= {"status": "diverged", "error": error.facts}  # a sweep names the advice once for all its points
+    elif error is not None:
         outcome |= {"status": "failed", "error": named(error)}
         if not isinstance(error, DlcourseError):
-            outcome["traceback"] = traceback.format_exc()
-    return outcome | read_outcome(found or known_result(task.folder))
+            outcome["traceback"] = "".join(traceback.format_exception(error))
+    return outcome | read_outcome(known_result(folder))
 
 
 def events(tasks: Sequence[Task], jobs: int) -> Iterator[Event]:

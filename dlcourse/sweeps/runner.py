@@ -16,15 +16,17 @@ from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.data import prepare
 from dlcourse.errors import ConfigError, Interrupted, UserError
+from dlcourse.experiment.lockstep import SharedData
 from dlcourse.experiment.runner import ConfigSource, Options, draw
 from dlcourse.records.sweep import Choice, EnsembleState, GroupState, PointState, ResampleState, SweepState
 from dlcourse.streams import show
-from dlcourse.sweeps import ensemble, resample, stacked, summary
+from dlcourse.sweeps import closed_form, ensemble, resample, summary
 from dlcourse.sweeps.conclusions import Selection
 from dlcourse.sweeps.expansion import Point, expand
 from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder
 from dlcourse.sweeps.point import Resampling, Task, events
 from dlcourse.sweeps.progress import Progress
+from dlcourse.sweeps.stacked import Stacking, plan
 from dlcourse.sweeps.states import conclude, new_state, next_action, record_outcome, resumed_state
 from dlcourse.tensorfile import npz
 from dlcourse.training.atomic import write_bytes
@@ -100,8 +102,9 @@ def run_sweep(
         dry_run: say what would run, and run nothing.
         quiet: say nothing but errors.
         plots: draw the sweep's plots and write its report; the points' own are drawn by ``dlcourse report``.
-        stack: solve the points together, without run folders, see :mod:`dlcourse.sweeps.stacked`; None: where all can
-            be and they are many.
+        stack: train points of one architecture as one model, see :mod:`dlcourse.sweeps.stacked`; polynomials by least
+            squares are solved together, without run folders, see :mod:`dlcourse.sweeps.closed_form`. None: only these,
+            where all can be and they are many.
         allow_code: import the files that the config's ``plugins`` names; those that changed since are imported anew.
     Raises:
         UserError: the config, or a file it names, is wrong, or there is no sweep in it.
@@ -122,9 +125,13 @@ def run_sweep(
     if resolved.data["sweep"] is None:
         raise UserError(f"{resolved.path or 'the config'}: has no sweep section; `dlcourse run` runs it as it is")
     points = expand(resolved)
+    if stack is None and resolved.data["sweep"]["execution"] == "stacked":
+        stack = True
     log = Log(None, quiet)
     if dry_run:
         log(summary.plan(points, resolved.without_sweep()))
+        if stack is not False:
+            _say_plan(resolved, points, device, stack, log)
         return _result(None, new_state(resolved, points), "planned")
     with Options(device).computing(resolved, log) as chosen:
         together = _together(resolved, points, chosen, stack)
@@ -147,7 +154,8 @@ def run_sweep(
                 todo = _solve_together(folder, state, todo, log)
             if finished:
                 log(f"{finished} of {len(points)} points are finished already")
-            _run_points(folder, state, todo, jobs, log)
+            stacking = Stacking(chosen, device) if stack and not together else None
+            _run_points(folder, state, todo, jobs, log, stacking)
             _finish(folder, state, resampling, log, plots, device)
     return _result(folder.path, state, state.status)
 
@@ -167,15 +175,13 @@ def _resampling(config: Config) -> Resampling | None:
 
 
 def _together(config: Config, points: Sequence[Point], device: Backend, stack: bool | None) -> bool:
-    """Whether the points are solved stacked; refused with the reason if that was asked for and cannot be."""
-    if stack is False or (stack is None and len(points) < stacked.MIN_POINTS):
+    """Whether all points are solved by one closed form, without run folders."""
+    if stack is False or (stack is None and len(points) < closed_form.MIN_POINTS):
         return False
     resampled = {"sweep": config.data["sweep"]}
     for point in points:
-        reason = stacked.unsupported_reason({**point.config.data, **resampled}, device)
+        reason = closed_form.unsupported_reason({**point.config.data, **resampled}, device)
         if reason is not None:
-            if stack:
-                raise UserError(f"--stacked: point {point.id} cannot be stacked: {reason}")
             return False
     return True
 
@@ -184,7 +190,7 @@ def _solve_together(folder: SweepFolder, state: SweepState, todo: list[_Todo], l
     """Solve the points that have not begun; returns those that are left, as they need a run of their own."""
     new = [(recorded, task) for recorded, task in todo if task.start == "run"]
     solved = set()
-    for (recorded, _), outcome in zip(new, stacked.solve([task.config.data for _, task in new]), strict=True):
+    for (recorded, _), outcome in zip(new, closed_form.solve([task.config.data for _, task in new]), strict=True):
         if outcome is not None:
             record_outcome(state, recorded, outcome)
             solved.add(recorded.id)
@@ -196,13 +202,29 @@ def _solve_together(folder: SweepFolder, state: SweepState, todo: list[_Todo], l
     return [pair for pair in todo if pair[0].id not in solved]
 
 
-def _run_points(folder: SweepFolder, state: SweepState, todo: list[_Todo], jobs: int, log: Log) -> None:
+def _say_plan(config: Config, points: Sequence[Point], device: str | None, stack: bool | None, log: Log) -> None:
+    """Say which points are trained, or solved, together."""
+    with Options(device).computing(config, Log(None, quiet=True)) as chosen:
+        if _together(config, points, chosen, stack):
+            log("stacked: the points are solved together, without run folders")
+        elif stack:
+            found = plan([point.config for point in points], chosen, SharedData(), config.data["sweep"]["resample"])
+            for line in found.lines([point.id for point in points]):
+                log(line)
+
+
+def _run_points(
+    folder: SweepFolder, state: SweepState, todo: list[_Todo], jobs: int, log: Log, stacking: Stacking | None
+) -> None:
     """Run what is left to do; ``sweep.json`` follows every point."""
     state.status, written = "running", 0.0
     count = len(state.points)
     progress = Progress(count, count - len(todo), Selection(**state.select).key, log)
     try:
-        for kind, index, outcome in events([task for _, task in todo], jobs):
+        tasks, names = [task for _, task in todo], [recorded.id for recorded, _ in todo]
+        for kind, index, outcome in (
+            events(tasks, jobs) if stacking is None else stacking.events(tasks, names, jobs, log)
+        ):
             recorded, task = todo[index]
             if kind == "started":
                 recorded.status, recorded.error = "running", None

@@ -1,151 +1,282 @@
-"""Solve the polynomial fits of a sweep together: one triangular factor a training set serves all degrees.
+"""Train points of a sweep stacked: those of one architecture as one model with a leading axis of replicas.
 
-A stacked point is its numbers in the sweep's own files (metrics, number of parameters, its share of the time). It has
-no folder: no weights, checkpoint, log or report; ``dlcourse run`` with its overrides makes them. What a point's numbers
-are the ordinary run defines; a test checks that both give the same.
+:func:`plan` puts points into groups, and says of the others why they run by themselves; :class:`Stacking` runs all.
+Each point is an ordinary run in its own folder, as :func:`~dlcourse.sweeps.point.execute` makes it, and each way can go
+on with what the other has begun.
 """
 
-import time
+import contextlib
+import functools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from dlcourse import registry
-from dlcourse.backend import Backend
-from dlcourse.data import prepare
-from dlcourse.data.dataset import Data
-from dlcourse.training.atomic import finite
+from dlcourse.autograd import Tensor
+from dlcourse.autograd.replicas import NotStackable
+from dlcourse.backend import Backend, current, memory, precision, random
+from dlcourse.config import Config
+from dlcourse.errors import DlcourseError, named
+from dlcourse.experiment.building import build_loss, build_model
+from dlcourse.experiment.experiment import Experiment
+from dlcourse.experiment.lockstep import Lockstep, SharedData, Together
+from dlcourse.experiment.runner import Options, new_training, resumed_training
+from dlcourse.experiment.training_run import Run
+from dlcourse.models.base import Model
+from dlcourse.nn.summary import summarize
+from dlcourse.signals import handle_termination
+from dlcourse.sweeps import point
+from dlcourse.sweeps.point import Start, Task, outcome_of
+from dlcourse.sweeps.processes import Event
+from dlcourse.text import canonical, format_bytes
+from dlcourse.training.folder import RunFolder
+from dlcourse.training.log import Log
+from dlcourse.training.stack import signature
 
-MIN_POINTS = 500
-"""From how many points on a sweep is stacked unasked: below, run folders that one can look into cost little."""
+MAX_REPLICAS = 256
+"""Each holds the lock of its folder open, and a process may have about a thousand files."""
+_COPIES = 6
+"""Arrays of the parameters' length that a replica keeps: its model's at the start, weights, gradients, two of the
+optimizer, and those of a checkpoint that is to be written."""
+_PASSES = 3
+"""Arrays of the size of all layers' outputs that are held at once in a step."""
+_SHARE = 0.5
+"""Of the memory that is left, what a group may take."""
 
-_BATCH = 64  # training sets solved at once: their arrays stay in cache
 
-Outcome = dict[str, Any]
+@dataclass
+class Plan:
+    """Which points are trained together.
+
+    Attributes:
+        groups: their indices.
+        sizes: bytes that a replica of each group takes, about.
+        alone: of the other points, why each runs by itself.
+    """
+
+    groups: list[list[int]] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    alone: dict[int, str] = field(default_factory=dict)
+
+    def lines(self, names: Sequence[str]) -> Iterator[str]:
+        """What it is, in words.
+
+        Args:
+            names: of the points.
+        """
+        count = sum(map(len, self.groups))
+        if count:
+            groups = f"{len(self.groups)} group{'s' * (len(self.groups) != 1)}"
+            yield f"stacked: {count} of {len(names)} points in {groups}"
+        for group, size in zip(self.groups, self.sizes, strict=True):
+            ends, bytes_ = f"{names[group[0]]} to {names[group[-1]]}", format_bytes(len(group) * size)
+            yield f"  {ends}: {len(group)} points, about {bytes_}"
+        by_reason: dict[str, list[int]] = defaultdict(list)
+        for index, reason in self.alone.items():
+            by_reason[reason].append(index)
+        for reason, indices in by_reason.items():
+            shown = ", ".join(names[index] for index in indices[:3]) + (", ..." if len(indices) > 3 else "")
+            verb = "run by themselves" if len(indices) > 1 else "runs by itself"
+            yield f"{len(indices)} of {len(names)} points {verb} ({shown}): {reason}"
 
 
 def unsupported_reason(config: Mapping[str, Any], device: Backend) -> str | None:
-    """What keeps a point from being stacked, or None.
+    """What keeps a point from being trained stacked, whatever the others are; None for nothing.
 
     Args:
         config: the point's, resolved.
         device: where it would run.
     """
-    model, optimizer, data, train = (config[key] for key in ("model", "optimizer", "data", "train"))
-    hook = _hook(config)
-    if not hook:
-        return f"optimizer {optimizer['name']}: it has no stacked solution"
-    if not hasattr(registry.lookup("model", model["name"]), hook):
-        return f"model {model['name']}: it has no stacked solution by {optimizer['name']}"
-    if optimizer.get("method", "qr") != "qr":
-        return f"optimizer.method {optimizer['method']}: the stacked solution is by qr"
-    if config["precision"] != "float64":
-        return f"precision {config['precision']}: stacked points are float64"
-    fitting = [set(spec) == {"name"} and _takes_many(spec["name"]) for spec in config["metrics"]]
-    if not fitting or not all(fitting):
-        known = ", ".join(filter(_takes_many, registry.names("metric")))
-        return f"metrics: stacked points know {known}, at least one, without parameters"
-    named = data.get("target", data.get("target_name"))
-    if isinstance(named, list | tuple) and len(named) > 1:
-        return "data.target: several targets are measured each by itself, which stacked points are not"
+    train, optimizer = config["train"], registry.lookup("optimizer", config["optimizer"]["name"])
+    model = registry.lookup("model", config["model"]["name"])
+    name = config["optimizer"]["name"]
+    if optimizer.closed_form:
+        return f"optimizer {name} solves in one step"
+    if getattr(optimizer, "needs_closure", False):
+        return f"optimizer {name} evaluates the cost several times in a step"
+    if getattr(model, "objective_units", None) or config["loss"] is None:
+        return f"model {config['model']['name']} has an objective of its own"
     if not device.is_host:
-        return f"device {device.kind}: stacked points are solved on the CPU"
-    if config["sweep"] and config["sweep"]["resample"]:
-        return "sweep.resample: its fits run one by one; an axis data.seed with kfold draws training sets that stack"
-    unwanted = {
-        "data.augment": data["augment"],
-        "data.bootstrap": data["bootstrap"] is not None,
-        "logging": config["logging"],
-        **{f"train.{key}": train[key] for key in ("l2", "l1", "ema", "swa")},
-    }
-    return next((f"{key}: has no place in a stacked point" for key, value in unwanted.items() if value), None)
+        return f"device {device.kind}: stacks are trained on the CPU"
+    if precision.is_half(precision.dtype(config["precision"])):
+        return f"precision {config['precision']}: stacks compute in float32 or float64"
+    unwanted = {"attack": train["attack"], "accumulate": train["accumulate"] > 1, "swa": train["swa"]}
+    found = next((key for key, value in unwanted.items() if value), None)
+    return None if found is None else f"train.{found} is taken by each model alone"
 
 
-def _takes_many(metric: str) -> bool:
-    takes_many = getattr(registry.lookup("metric", metric), "takes_many", None)  # a plugin's may be no Metric
-    return takes_many is not None and takes_many()
+def plan(configs: Sequence[Config], device: Backend, shared: SharedData, resampled: Any = False) -> Plan:
+    """Put points into groups that can be one model, and that fit into memory.
 
-
-def _hook(config: Mapping[str, Any]) -> str:
-    """The method of the model by which the optimizer solves many at once; empty where it has none."""
-    return getattr(registry.lookup("optimizer", config["optimizer"]["name"]), "hook_for_many", "")
-
-
-def solve(configs: Sequence[Mapping[str, Any]]) -> list[Outcome | None]:
-    """The outcomes of points for which :func:`unsupported_reason` has nothing to say.
-
-    Returns:
-        In order, as :func:`~dlcourse.sweeps.point.execute` gives them; None for a point that has to run by itself:
-        its data cannot be used, or do not determine all its coefficients (that run tells the user so).
+    Args:
+        configs: of the points.
+        device: where they would run.
+        shared: has the data, which are loaded to see the models' sizes.
+        resampled: true where each point is fitted to resamples of the data beside.
     """
-    began = time.perf_counter()
-    sets: dict[str, list[int]] = defaultdict(list)
+    found, keys = Plan(), defaultdict(list)
+    describe = functools.cache(functools.partial(_describe, shared))
+    sizes: dict[Any, int] = {}
     for index, config in enumerate(configs):
-        sets[repr([config["data"], config["seed"]])].append(index)
-    # Training sets of one shape, with points of the same settings, make a stack.
-    stacks: dict[Any, list[tuple[Data, list[int]]]] = defaultdict(list)
-    outcomes: list[Outcome | None] = [None] * len(configs)
-    for members in sets.values():
-        config = configs[members[0]]
-        try:
-            data = prepare(config["data"], config["seed"])
-        except Exception:  # the ordinary run says what is wrong, for each point
+        reason = unsupported_reason(config.data, device)
+        if reason is None and resampled:
+            reason = "sweep.resample fits each point to many training sets"
+        if reason is None:
+            try:
+                kind, size = describe(_Described(config))
+            except Exception as error:  # the ordinary run says it, with file and line
+                reason = f"its model cannot be looked at: {named(error)}"
+        if reason is not None:
+            found.alone[index] = reason
             continue
-        if data.task != "regression":
+        keys[_key(config.data, kind)].append(index)
+        sizes[index] = size
+    left = memory.available()
+    for indices in keys.values():
+        size = max(sizes[index] for index in indices)
+        most = MAX_REPLICAS if left is None else min(MAX_REPLICAS, int(_SHARE * left // max(1, size)))
+        if len(indices) == 1 or most < 2:
+            why = "no other point has its architecture and batch size" if len(indices) == 1 else "memory for one only"
+            found.alone |= dict.fromkeys(indices, why)
             continue
-        shapes = tuple((name, split.x.shape, split.y.shape) for name, split in data.splits.items())
-        settings = tuple(_setting(configs[index]) for index in members)
-        stacks[shapes, settings].append((data, members))
-    for found in stacks.values():
-        for start in range(0, len(found), _BATCH):
-            _solve_stack(configs, found[start : start + _BATCH], outcomes)
-    share = (time.perf_counter() - began) / max(1, len(configs))
-    for outcome in outcomes:
-        if outcome is not None:
-            outcome["seconds"] = share
-    return outcomes
+        groups = -(-len(indices) // most)
+        each, rest = divmod(len(indices), groups)
+        start = 0
+        for number in range(groups):
+            end = start + each + (number < rest)
+            found.groups.append(indices[start:end])
+            found.sizes.append(size)
+            start = end
+    return found
 
 
-def _setting(config: Mapping[str, Any]) -> str:
-    return repr([config["model"], config["optimizer"], config["metrics"], config["train"]["evaluate"]])
+class _Described:
+    """A config by what its model, loss and data are: those that are equal are looked at once."""
+
+    def __init__(self, config: Config):
+        self.config = config.data
+        own = {key: self.config[key] for key in ("data", "model", "loss", "seed", "precision")}
+        self._key = canonical([own, self.config["train"]["batch_size"]])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Described) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
 
-def _solver(config: Mapping[str, Any]) -> tuple[str, str]:
-    """What points have in common that are solved at once: the kind of model and the optimizer."""
-    return config["model"]["name"], repr(config["optimizer"])
+def _describe(shared: SharedData, described: _Described) -> tuple[tuple, int]:
+    """What has to be equal in a group, and the bytes that a replica takes, about."""
+    config = described.config
+    data = shared.prepare(config["data"], config["seed"])
+    with random.drawing(random.Draws()):
+        model, loss = build_model(config["model"], data), build_loss(config["loss"])
+    kind: tuple = signature(model), signature(loss), data.in_shape, data.out_features, data.every_step
+    if type(model).adapt is not Model.adapt or getattr(loss, "class_weights", None) is not None:
+        kind = *kind, canonical([config["data"], config["seed"]])  # what they take from the data is in no replica's row
+    count = len(data.splits["train"])
+    batch = count if config["train"]["batch_size"] == "full" else min(config["train"]["batch_size"], count)
+    with random.drawing(random.Draws()):
+        sample = data.normalizer.apply(data.splits["train"].x[:1], precision.dtype(config["precision"]))
+        found = summarize(model, Tensor(sample))
+    return kind, found.parameter_bytes * _COPIES + found.activation_bytes * batch * _PASSES
 
 
-def _solve_stack(
-    configs: Sequence[Mapping[str, Any]], stack: Sequence[tuple[Data, list[int]]], outcomes: list[Outcome | None]
-) -> None:
-    """Solve training sets of one shape at every setting, and put the outcomes in their places."""
-    splits = list(stack[0][0].splits)
-    x = {split: np.stack([_inputs(data, split) for data, _ in stack]) for split in splits}  # (G, N, D)
-    y = {split: np.stack([data.splits[split].y for data, _ in stack]).astype(float) for split in splits}  # (G, N, K)
-    first = [configs[index] for index in stack[0][1]]  # a config of each setting
-    for solver in dict.fromkeys(map(_solver, first)):
-        chosen = [(i, config) for i, config in enumerate(first) if _solver(config) == solver]
-        ridge = chosen[0][1]["optimizer"]["ridge"]
-        fit = getattr(registry.lookup("model", solver[0]), _hook(chosen[0][1]))
-        predicted, sound, parameters = fit([config["model"] for _, config in chosen], x, y["train"], ridge)
-        metrics = {spec["name"]: registry.build("metric", spec) for _, config in chosen for spec in config["metrics"]}
-        values: dict[tuple[str, str], list[list[float]]] = {}
-        for split in splits:
-            errors = y[split][..., None] - predicted[split]
-            sound &= np.isfinite(np.einsum("gnkp,gnkp->gp", errors, errors))
-            values |= {(split, name): each.compute_many(errors, y[split]).tolist() for name, each in metrics.items()}
-        usable = sound.tolist()
-        for p, (i, config) in enumerate(chosen):
-            keys = [(s, spec["name"]) for s in splits if s in config["train"]["evaluate"] for spec in config["metrics"]]
-            for g in (g for g in range(len(stack)) if usable[g][p]):
-                measured = finite({".".join(key): values[key][g][p] for key in keys})
-                done = {"status": "done", "error": None, "metrics": measured, "parameters": parameters[p]}
-                outcomes[stack[g][1][i]] = done
+def _key(config: Mapping[str, Any], kind: tuple) -> Any:
+    """What points of a group have in common: the architecture, and what decides which numbers meet in a step."""
+    train, groups = config["train"], config["optimizer"].get("groups") or ()
+    layout = [(group["match"], group.get("ndim")) for group in groups]
+    alike = [train["batch_size"], train["freeze"], config["precision"], layout]
+    return kind, canonical(alike)
 
 
-def _inputs(data: Data, split: str) -> np.ndarray:
-    """Rows (N, D) as the model sees them."""
-    x = np.asarray(data.splits[split].x, dtype=float)
-    return data.normalizer.apply(x).reshape(len(x), -1)
+@dataclass(frozen=True)
+class Stacking:
+    """That the points of a sweep are to be trained stacked.
+
+    Attributes:
+        device: where.
+        asked: the device that the command line names, if any.
+    """
+
+    device: Backend
+    asked: str | None
+
+    def events(self, tasks: Sequence[Task], names: Sequence[str], jobs: int, log: Log) -> Iterator[Event]:
+        """As :func:`dlcourse.sweeps.point.events`: those of the groups, then of the points that run by themselves.
+
+        Args:
+            names: of the points.
+            jobs: how many of the latter run at the same time.
+            log: says which points are trained together.
+        """
+        shared, options = SharedData(), Options(self.asked, quiet=True, plots=False)
+        new = [index for index, task in enumerate(tasks) if task.start != "skip"]
+        resampled = any(task.resampling is not None for task in tasks)
+        found = plan([tasks[index].config for index in new], self.device, shared, resampled)
+        for line in found.lines([names[index] for index in new]):
+            log(line)
+        alone = sorted({*range(len(tasks))} - {new[i] for group in found.groups for i in group})
+        for group in found.groups:
+            for kind, index, outcome in _group_events(tasks, [new[i] for i in group], options, shared):
+                if kind == "alone":
+                    log(f"{names[index]} runs by itself: {outcome['reason']}")
+                    alone.append(index)
+                else:
+                    yield kind, index, outcome
+        del shared  # the data: each of the others has its own
+        again = [replace(tasks[index], start=_start_again(tasks[index])) for index in alone]
+        for kind, index, outcome in point.events(again, jobs):
+            yield kind, alone[index], outcome
+
+
+def _start_again(task: Task) -> Start:
+    """How a point begins by itself: where its folder was made in a group, there."""
+    made = task.start == "run" and RunFolder(task.folder).config.is_file()
+    return "resume" if made else task.start
+
+
+def _group_events(tasks: Sequence[Task], group: Sequence[int], options: Options, shared: SharedData) -> Iterator[Event]:
+    """Run a group; yields as :func:`dlcourse.sweeps.point.events`, and ("alone", index, {"reason": ...}) for a point
+    that turned out to run by itself.
+
+    Raises:
+        Interrupted: a signal came; the points that were running have written their checkpoints.
+    """
+    lockstep, indices = Lockstep(), {}
+    with handle_termination() as request, contextlib.ExitStack() as held:
+        for index in group:
+            yield "started", index, {}
+            draws = random.Draws()
+            try:
+                with random.drawing(draws):
+                    run = held.enter_context(_training(tasks[index], options, shared, lockstep))
+            except DlcourseError as error:  # the ordinary run tells what is wrong, or waits, or begins anew
+                yield "alone", index, {"reason": str(error)}
+                continue
+            lockstep.add(run, draws)
+            indices[run] = index
+        with request.deferred(lambda number: None):
+            try:
+                for run, ended_by in lockstep.train(lambda: request.received):
+                    yield "outcome", indices.pop(run), outcome_of(run.folder.path, ended_by)
+            except NotStackable as error:
+                for index in indices.values():
+                    yield "alone", index, {"reason": str(error)}
+
+
+@contextlib.contextmanager
+def _training(task: Task, options: Options, shared: SharedData, lockstep: Lockstep) -> Iterator[Run]:
+    def build(config: Config, goes_on: bool) -> Experiment:
+        experiment = Experiment.from_config(config, current(), goes_on=goes_on, prepare=shared.prepare)
+        experiment.evaluator = Together(lockstep)
+        shared.share(experiment)
+        return experiment
+
+    if task.start == "resume":
+        with resumed_training(task.folder, options, build) as run:
+            yield run
+    else:
+        with new_training(build(task.config, False), task.config, task.folder, options, alone=False) as run:
+            yield run

@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 _MAX_ASKED = 5  # data sets that are looked at to find out whether they changed
 
-_MAY_DIFFER = ("name", "device", "plugins")
+_MAY_DIFFER = ("name", "device", "plugins", "sweep.execution")
 """What a resumed sweep may change: where it runs, what it is called, and where component files lie."""
 
 

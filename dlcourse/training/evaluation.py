@@ -99,6 +99,19 @@ def _judge_drawn(model: Any, loader: Any, metrics: Sequence[Any]) -> None:
         metric.judge(drawn, x.astype(np.float64), y)
 
 
+class Evaluator:
+    """How the outputs of a model over a split are had: by itself. A replica of a stack has them with the others, see
+    :mod:`dlcourse.experiment.lockstep`."""
+
+    def measure(self, model: Any, loader: Any, metrics: Mapping[str, Any]) -> dict[str, float]:
+        """As :func:`evaluate`."""
+        return evaluate(model, loader, metrics)
+
+    def outputs(self, model: Any, loader: Any) -> Iterator[tuple[Any, Any, Any]]:
+        """As :func:`outputs`."""
+        return outputs(model, loader)
+
+
 class LossMetric(Metric):
     """The loss under the face of a metric: of all samples, as one batch of them all would have it; without penalties.
 
@@ -152,10 +165,19 @@ class Evaluation(Callback):
         metrics: by label.
         every: epochs between evaluations; 0: only at the end.
         history: where the lines go.
+        evaluator: measures.
     """
 
-    def __init__(self, loaders: Mapping[str, Any], metrics: Mapping[str, Any], every: int, history: History):
+    def __init__(
+        self,
+        loaders: Mapping[str, Any],
+        metrics: Mapping[str, Any],
+        every: int,
+        history: History,
+        evaluator: Evaluator | None = None,
+    ):
         self.loaders, self.metrics, self.every, self.history = dict(loaders), dict(metrics), every, history
+        self.evaluator = evaluator or Evaluator()
         self.due: Every = Every(0)  # once the steps of an epoch are known
 
     def start(self, trainer: Any) -> None:
@@ -179,7 +201,8 @@ class Evaluation(Callback):
         trainer.call("before_sync")
         with trainer.train_step.averaged():
             trainer.metrics = {
-                split: evaluate(trainer.model, loader, self.metrics) for split, loader in self.loaders.items()
+                split: self.evaluator.measure(trainer.model, loader, self.metrics)
+                for split, loader in self.loaders.items()
             }
         self.history.record(trainer, "eval", metrics=trainer.metrics)
         tracing.phase(None)

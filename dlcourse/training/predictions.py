@@ -15,7 +15,7 @@ from dlcourse.data.dataset import Data
 from dlcourse.records.run import WEIGHT_SIZES, PredictionFacts
 from dlcourse.tensorfile import npz
 from dlcourse.training.atomic import to_json, write_bytes
-from dlcourse.training.evaluation import outputs
+from dlcourse.training.evaluation import Evaluator
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.images import augmented_arrays, image_arrays
 from dlcourse.training.input_spec import InputSpec
@@ -48,6 +48,7 @@ def write_predictions(
     names: Mapping[str, Any],
     answering: Any = None,
     training: Any = None,
+    evaluator: Evaluator | None = None,
 ) -> dict[str, np.ndarray]:
     """Write the file; returns its arrays, ``test_y`` and ``test_output`` among them.
 
@@ -57,13 +58,14 @@ def write_predictions(
         names: model, loss and metrics, for titles.
         answering: gives the outputs in the model's place, as test-time augmentation does.
         training: the loader of the training batches, of which augmented images are kept.
+        evaluator: gives the outputs over a split.
     """
     arrays = {}
     if getattr(model, "objective_units", None):
         arrays.update(_examples(model, loaders))
     else:
         for split, loader in loaders.items():
-            arrays.update(_split_arrays(split, data.splits[split], answering or model, loader))
+            arrays.update(_split_arrays(split, data.splits[split], answering or model, loader, evaluator))
         if not data.dataset.tokens:
             arrays.update(_curve(data, model, predict))
             arrays.update(_grid(data, predict))
@@ -112,9 +114,11 @@ def _examples(model: Any, loaders: Mapping[str, Any]) -> dict[str, np.ndarray]:
         return model.eval().example_arrays(x, y)
 
 
-def _split_arrays(split: str, subset: Any, model: Any, loader: Any) -> dict[str, np.ndarray]:
+def _split_arrays(
+    split: str, subset: Any, model: Any, loader: Any, evaluator: Evaluator | None
+) -> dict[str, np.ndarray]:
     found, rows = [], 0
-    for _, output, _ in outputs(model, loader):
+    for _, output, _ in (evaluator or Evaluator()).outputs(model, loader):
         found.append(backend.to_host(output).reshape(-1, output.shape[-1]))  # of a sequence, each element is a row
         rows += len(found[-1])
         if rows >= MAX_ROWS:

@@ -203,6 +203,28 @@ class TrainStep:
         else:
             loss = self.take_gradient(x, y, loss_buffer)
             self.apply_gradient(x, y)
+        self._after_update()
+        if loss_buffer is not None and loss is not loss_buffer:
+            loss_buffer[...] = loss
+        # NumPy makes a scalar of a sum of arrays without axes; a tensor always holds an array.
+        return backend.array_module(loss).asarray(loss) if loss_buffer is None else loss_buffer
+
+    def complete(self, loss: Array) -> Array:
+        """What is left of a step for which :meth:`begin` was called, once its gradient is in the buffer, as of a
+        replica whose stack took it: penalties, clip, optimizer, average.
+
+        Args:
+            loss: without penalties.
+        Returns:
+            The cost.
+        """
+        cost = self._penalize(loss)
+        self.apply_gradient(None, None)
+        self._after_update()
+        self.step += 1
+        return cost
+
+    def _after_update(self) -> None:
         if len(self.flat.absent) == len(self.flat.parameters):
             raise RuntimeError(
                 "TrainStep: no parameter of the optimizer received a gradient from this loss; give the optimizer the "
@@ -210,20 +232,21 @@ class TrainStep:
             )
         if self._average is not None:
             average_step(self._average, self.flat.data, self.ema)
-        if loss_buffer is not None and loss is not loss_buffer:
-            loss_buffer[...] = loss
-        # NumPy makes a scalar of a sum of arrays without axes; a tensor always holds an array.
-        return backend.array_module(loss).asarray(loss) if loss_buffer is None else loss_buffer
 
     def take_gradient(self, x: Array, y: Array, loss_buffer: Array | None = None) -> Array:
         """The first part of :meth:`update`: the cost, and its gradient before it is clipped, penalties included."""
         self.optimizer.zero_grad()
         with at_once(loss_buffer, self._note_outside):
             loss = self._gradients(x, y)
-        if self._penalized is not None:
-            loss = loss + add_penalty(self.flat.gather_grad(), self.flat.data, self._penalized, self.l1, self.l2)
-            self.flat.clear_absent()
-        return loss
+        return self._penalize(loss)
+
+    def _penalize(self, loss: Array) -> Array:
+        """Add the penalties' gradient; the cost with them."""
+        if self._penalized is None:
+            return loss
+        cost = loss + add_penalty(self.flat.gather_grad(), self.flat.data, self._penalized, self.l1, self.l2)
+        self.flat.clear_absent()
+        return cost
 
     @functools.cached_property
     def outside(self) -> dict[int, Parameter]:

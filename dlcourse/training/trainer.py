@@ -45,23 +45,40 @@ class Trainer:
     def run(self) -> None:
         """Train from the step that ``train_step`` has reached."""
         try:
-            self.model.train()
-            self.call("start")
+            self.begin()
             # What overflows is DivergenceGuard's to find; NumPy's warnings would come first and say less.
             with np.errstate(all="ignore"):
-                while self.step < self.total_steps and self.stop_reason is None:
+                while not self.done:
                     self._advance()
             self.call("finish")
         finally:
             self.call("close")
 
+    def begin(self) -> None:
+        """Before the first step."""
+        self.model.train()
+        self.call("start")
+
     def _advance(self) -> None:
         """Go up to the next step at which a callback is due, or as far as the device goes at once; call those due."""
-        start = self.step
-        due = [(callback.due.next(start), callback) for callback in self._watching]
+        start, due = self.step, self.next_calls()
         end = min([self.total_steps, *(step for step, _ in due if step > start)])
         self.losses = None
-        self.losses = self.train_step.runner.advance(self.train_step, self.loader, end - start)
+        self.after_steps(self.train_step.runner.advance(self.train_step, self.loader, end - start), due)
+
+    def next_calls(self) -> list[tuple[int, Callback]]:
+        """At which step each callback is due next, as of now."""
+        start = self.step
+        return [(callback.due.next(start), callback) for callback in self._watching]
+
+    def after_steps(self, losses: Array | None, due: Sequence[tuple[int, Callback]]) -> None:
+        """Call the callbacks that have become due.
+
+        Args:
+            losses: of the steps that were taken.
+            due: what :meth:`next_calls` said before them.
+        """
+        self.losses = losses
         for step, callback in due:
             if step <= self.step:
                 callback.after_step(self)

@@ -162,6 +162,15 @@ def _product(rows: int, inner: int, columns: int, into: bool) -> Maker:
     return make
 
 
+def _product_each(a: tuple, b: tuple, into: bool) -> Maker:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        left, right = (rng.normal(size=(n, j, i)).astype(dtype).transpose(0, 2, 1) for n, i, j in (a, b))
+        out = np.zeros((max(a[0], b[0]), a[1], b[2] + 1), dtype)[..., : b[2]] if into else None
+        return left, right, out
+
+    return make
+
+
 def _elementwise(inputs: int, shape: tuple) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
         return tuple((2 * rng.normal(size=shape)).astype(dtype) for _ in range(inputs))
@@ -741,6 +750,17 @@ CASES: dict[str, list[Maker]] = {
     "product": [
         _product(*sizes, into)
         for sizes in [(3, 0, 4), (0, 3, 4), (5, 7, 3), (400, 300, 100), (90, 300, 500)]
+        for into in (False, True)
+    ],
+    "product_each": [  # each by itself, one batch for narrow weights, the gradient of those, and too wide to join
+        _product_each(*shapes, into)
+        for shapes in [
+            ((3, 4, 5), (3, 5, 2)),
+            ((1, 7, 5), (9, 5, 3)),
+            ((9, 3, 7), (1, 7, 5)),
+            ((1, 4, 6), (2, 6, 80)),
+            ((300, 2, 3), (1, 3, 4)),
+        ]
         for into in (False, True)
     ],
     "matmul": [

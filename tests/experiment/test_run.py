@@ -273,7 +273,7 @@ def test_out_of_memory_after_the_one_step_of_a_closed_form(tmp_path: Path, monke
     def too_large(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(experiment, "evaluate", too_large)
+    monkeypatch.setattr(experiment.Evaluator, "measure", too_large)
     with pytest.raises(OutOfMemoryError, match="^out of memory after 1 step with batches of "):
         go(LINE, tmp_path)
 

@@ -29,6 +29,7 @@ class Checkpointing(Callback):
         every: steps between checkpoints; None: by time.
     Attributes:
         saved: the step of the last checkpoint; None while there is none.
+        together: how many runs in lockstep wait for each other's saves.
     """
 
     SHARE = 50  # training time between two saves, in durations of a save
@@ -46,6 +47,7 @@ class Checkpointing(Callback):
         self.due = Every(every) if every else Whenever()
         self._pending: CheckpointContent | None = None
         self.saved: int | None = None
+        self.together = 1
         self._saved_best: int | None = None
 
     def start(self, trainer: Any) -> None:
@@ -97,7 +99,7 @@ class Checkpointing(Callback):
         self._pending, self.saved = None, trainer.step
         self._saved_best = best[1]["step"] if best is not None else self._saved_best
         ended = time.perf_counter()
-        self._next = ended + max(self.MIN_SECONDS, self.SHARE * (ended - began))
+        self._next = ended + max(self.MIN_SECONDS, self.SHARE * self.together * (ended - began))
 
     def _capture(self, trainer: Any) -> CheckpointContent:
         trainer.call("before_sync")

@@ -106,10 +106,10 @@ def _child(side: str, task: str, file: str) -> float:
 
 def _ours_fits() -> Callable[[], np.ndarray]:
     from dlcourse.config import resolve
-    from dlcourse.sweeps import expand, stacked
+    from dlcourse.sweeps import closed_form, expand
 
     configs = [point.config.data for point in expand(resolve(CONFIG))]
-    return lambda: np.array([outcome["metrics"]["val.r2"] for outcome in stacked.solve(configs)])
+    return lambda: np.array([outcome["metrics"]["val.r2"] for outcome in closed_form.solve(configs)])
 
 
 def _ours_sweep() -> Callable[[], np.ndarray]:
