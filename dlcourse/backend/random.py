@@ -225,12 +225,22 @@ def uniform(
 
 
 def normal(
-    shape: tuple[int, ...], purpose: str, step: int | DeviceCounter | None = None, backend: Backend | None = None
+    shape: tuple[int, ...],
+    purpose: str,
+    step: int | DeviceCounter | None = None,
+    backend: Backend | None = None,
+    seed: int | None = None,
 ) -> Array:
     """Standard normal numbers in float32, drawn on the device, the same on each; arguments as of :func:`uniform`.
 
     The quantile of each word's probability, by a table: its error is below 1e-6, and the largest number is 6.34.
+
+    Args:
+        seed: they are a function of (seed, purpose, step) alone, whatever :func:`manual_seed` and :func:`begin_step`
+            set.
     """
+    if seed is not None:
+        return normal_quantiles(words(math.prod(shape), seed, purpose, step or 0, backend)).reshape(shape)
     return normal_quantiles(_drawn(math.prod(shape), purpose, step, backend)).reshape(shape)
 
 

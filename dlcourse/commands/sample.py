@@ -8,20 +8,31 @@ EXAMPLES = """\
 examples:
   dlcourse sample RUN --count 3 --temperature 0.8                three texts
   dlcourse sample RUN "ROMEO:" --top-k 40 --top-p 0.9            a text that begins so
-  dlcourse sample RUN --count 100 --out digits.png               images of an autoencoder
+  dlcourse sample RUN --count 100 --out digits.png               images
+  dlcourse sample RUN --sampler ddim --steps 50                  of a diffusion, in 50 steps
+  dlcourse sample RUN --judge CLASSIFIER_RUN --count 1000        what a trained classifier takes them for
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder, or a checkpoint in one")
     parser.add_argument("text", nargs="?", metavar="TEXT", help="for a model of a text, how each sample begins")
-    parser.add_argument("--count", type=int, metavar="N", help="how many (default: 1 text, 64 images)")
+    parser.add_argument("--count", type=int, metavar="N", help="how many (default: 1 text, 64 images, 1000 to judge)")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other samples (default: 0)")
     parser.add_argument(
         "--out", metavar="FILE", help="where to write: a text file; .png or .npz for images (default: samples.png)"
     )
     parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
+    parser.add_argument(
+        "--judge",
+        metavar="RUN",
+        help="let this trained classifier say which classes the samples are of, and how sure it is",
+    )
+    diffusion = parser.add_argument_group("diffusion")
+    diffusion.add_argument("--sampler", choices=["ddpm", "ddim"], help="by default the config's")
+    diffusion.add_argument("--steps", metavar="N,...", help="steps of the sampler; several numbers with --judge")
+    diffusion.add_argument("--eta", type=float, metavar="E", help="how much noise a step adds, 0 (ddim) to 1 (ddpm)")
     text = parser.add_argument_group("models of a text")
     text.add_argument(
         "--length", type=int, metavar="N", help="tokens to write, of most models characters (default: 300)"
@@ -38,16 +49,73 @@ def main(args: argparse.Namespace) -> int:
     from dlcourse.experiment import load_run
 
     trained = load_run(args.run, args.device, args.checkpoint)
-    settings = {key: getattr(args, key) for key in ("length", "temperature", "top_k", "top_p")}
-    given = {key: value for key, value in settings.items() if value is not None}
     if trained.inputs.pairs:
         raise UserError(f"this model answers texts: dlcourse predict {args.run} TEXT")
+    of_text = _given(args, "length", "temperature", "top_k", "top_p")
+    of_images = _given(args, "sampler", "steps", "eta", "judge")
     if trained.inputs.tokens:
-        return _texts(trained, args, given)
-    if args.text is not None or given:
-        option = "a text" if args.text is not None else "--" + next(iter(given)).replace("_", "-")
+        if of_images:
+            raise UserError(f"{_option(of_images)} is for models of images or other numbers; this one writes texts")
+        return _texts(trained, args, of_text)
+    if args.text is not None or of_text:
+        option = "a text" if args.text is not None else _option(of_text)
         raise UserError(f"{option} is for models of a text; this one draws inputs of shape {trained.inputs.in_shape}")
-    return _images(trained, args)
+    settings = _given(args, "sampler", "eta")
+    steps = None if args.steps is None else _numbers(args.steps)
+    if args.judge is not None:
+        return _judge(trained, args, settings, steps)
+    if steps is not None and len(steps) > 1:
+        raise UserError(f"--steps {args.steps}: several numbers go with --judge, which compares them")
+    return _images(trained, args, settings if steps is None else {**settings, "steps": steps[0]})
+
+
+def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The options of these names that were given."""
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def _option(given: dict[str, Any]) -> str:
+    return "--" + next(iter(given)).replace("_", "-")
+
+
+def _numbers(text: str) -> list[int]:
+    from dlcourse.errors import UserError
+
+    try:
+        return [int(each) for each in text.split(",")]
+    except ValueError:
+        raise UserError(f"--steps {text}: expected whole numbers separated by commas, such as 10,20,50") from None
+
+
+def _judge(trained: Any, args: argparse.Namespace, settings: dict[str, Any], steps: list[int] | None) -> int:
+    from dlcourse import plots
+    from dlcourse.errors import UserError
+    from dlcourse.experiment import load_run
+    from dlcourse.experiment.sample_judge import judge_samples
+    from dlcourse.text import table
+
+    if args.out is not None:
+        raise UserError(
+            "--out is for the samples themselves, and --judge writes into the run's folder; take one of both"
+        )
+    judge = load_run(args.judge, args.device)
+    count = 1000 if args.count is None else args.count
+    each = [settings] if steps is None else [{**settings, "steps": number} for number in steps]
+    found = [judge_samples(trained, judge, count, args.seed, **own) for own in each]
+    if len(found) == 1:
+        shares = zip(found[0]["classes"], found[0]["shares"], strict=True)
+        print(table([["class", "share"], *([name, f"{share:.3f}"] for name, share in shares)]))
+        print(
+            f"{count} samples; mean confidence {found[0]['confidence']:.4f}, least share {min(found[0]['shares']):.3f}"
+        )
+    else:
+        rows = [
+            [str(one["settings"]["steps"]), f"{one['confidence']:.4f}", f"{min(one['shares']):.3f}"] for one in found
+        ]
+        print(table([["steps", "mean confidence", "least share of a class"], *rows]))
+    plots.draw(trained.folder.path)
+    print(plots.report(trained.folder.path))
+    return 0
 
 
 def _texts(trained: Any, args: argparse.Namespace, settings: dict[str, Any]) -> int:
@@ -70,7 +138,7 @@ def _texts(trained: Any, args: argparse.Namespace, settings: dict[str, Any]) -> 
     return 0
 
 
-def _images(trained: Any, args: argparse.Namespace) -> int:
+def _images(trained: Any, args: argparse.Namespace, settings: dict[str, Any]) -> int:
     from pathlib import Path
 
     from dlcourse.errors import UserError
@@ -83,7 +151,7 @@ def _images(trained: Any, args: argparse.Namespace) -> int:
     path = Path("samples.png" if args.out is None else args.out)
     if path.suffix not in (".png", ".npz"):
         raise UserError(f"--out {path}: expected a name that ends in .png or .npz")
-    drawn = draw_images(trained, 64 if args.count is None else args.count, args.seed)
+    drawn = draw_images(trained, 64 if args.count is None else args.count, args.seed, **settings)
     if path.suffix == ".npz":
         content = npz({"x": drawn.astype("float32")})
     elif drawn.ndim == 4 and drawn.shape[-1] in (1, 3):
@@ -91,5 +159,8 @@ def _images(trained: Any, args: argparse.Namespace) -> int:
     else:
         raise UserError(f"--out {path}: inputs of shape {drawn.shape[1:]} are no images; take a name in .npz")
     write_output(path, content)
-    print(f"{path}: {len(drawn)} images of {' x '.join(map(str, drawn.shape[1:3]))} pixels")
+    sizes = " x ".join(map(str, drawn.shape[1:3]))
+    print(
+        f"{path}: {len(drawn)} " + (f"images of {sizes} pixels" if drawn.ndim == 4 else f"samples of {sizes} numbers")
+    )
     return 0

@@ -1,5 +1,6 @@
 """What a trained model makes by itself: it goes on with a text, answers one, or draws images."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -140,16 +141,24 @@ def _drawn(odds: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     return np.where(passed.any(axis=1), passed.argmax(axis=1), odds.shape[1] - 1)
 
 
-def draw_images(trained: TrainedModel, count: int, seed: int = 0) -> np.ndarray:
+def draw_images(trained: TrainedModel, count: int, seed: int = 0, **settings: Any) -> np.ndarray:
     """``count`` new inputs as the data has them, (count, *in_shape) in float64.
 
+    Args:
+        settings: of the model's ``generate``, such as the ``sampler`` of a diffusion.
     Raises:
-        UserError: the model generates nothing, or ``count`` is below 1.
+        UserError: the model generates nothing, ``count`` is below 1, or it has no such setting.
     """
     if count < 1:
         raise UserError(f"count is at least 1, got {count}")
+    model, name = trained.model, trained.config.data["model"]["name"]
+    known = inspect.signature(model.generate).parameters.keys() - {"count", "seed"}
+    for setting in settings:
+        if model.generates and setting not in known:
+            has = f"has {', '.join(sorted(known))}" if known else "has no settings"
+            raise UserError(f"{setting}: is nothing that the model {name} draws samples by; it {has}")
     with backend.use(trained.backend):
-        return drawn_inputs(trained.model, trained.normalizer, count, seed)
+        return drawn_inputs(model, trained.normalizer, count, seed, **settings if model.generates else {})
 
 
 def sampler(experiment: Experiment) -> Callable[[], np.ndarray | list[str]] | None:
@@ -177,4 +186,5 @@ def sampler(experiment: Experiment) -> Callable[[], np.ndarray | list[str]] | No
 
 def writes_text(experiment: Experiment) -> bool:
     """Whether the model says of each token of a text which one follows."""
-    return experiment.data.dataset.tokens and experiment.data.every_step and not experiment.has_objective
+    data = experiment.data
+    return data.dataset.tokens and not data.dataset.pairs and data.every_step and not experiment.has_objective

@@ -12,6 +12,8 @@ from dlcourse.models.char_rnn import *
 from dlcourse.models.cnn import *
 from dlcourse.models.conv1d import *
 from dlcourse.models.dcgan import *
+from dlcourse.models.denoiser import *
+from dlcourse.models.diffusion import *
 from dlcourse.models.gan import *
 from dlcourse.models.gaussian_classifier import *
 from dlcourse.models.gaussian_estimators import *
@@ -23,6 +25,7 @@ from dlcourse.models.lenet import *
 from dlcourse.models.linear import *
 from dlcourse.models.mlp import *
 from dlcourse.models.mobilenet import *
+from dlcourse.models.noise_schedule import *
 from dlcourse.models.polynomial import *
 from dlcourse.models.recurrent import *
 from dlcourse.models.resnet import *

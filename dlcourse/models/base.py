@@ -56,6 +56,8 @@ class Model(Module):
     """The names of arrays by those that checkpoints of earlier versions have for them."""
     confidence: ClassVar[str] = "probability"
     """What :meth:`confidences` of a classifier are, in a word or two."""
+    no_onnx: ClassVar[str] = ""
+    """Why an ONNX file cannot say what it computes, where that is known."""
     objective_units: ClassVar[Mapping[str, str]] = {}
     """Of a model with an objective what :meth:`objective_values` gives, by name, with the unit of each; else empty."""
 

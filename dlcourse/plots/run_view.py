@@ -14,7 +14,7 @@ from dlcourse.config.reader import parse_yaml
 from dlcourse.errors import ConfigError
 from dlcourse.plots.reading import Folder, as_dict, as_float
 from dlcourse.plots.text import clip, label
-from dlcourse.records.run import Environment, ExplanationFacts, PredictionFacts, RunState
+from dlcourse.records.run import Environment, ExplanationFacts, JudgedRun, JudgedSamples, PredictionFacts, RunState
 from dlcourse.text import SPLITS, leading_comment
 
 _SHOWN_STEPS = 8
@@ -146,6 +146,12 @@ class RunView(Folder):
             elif (array := self.arrays(name).get("x")) is not None and len(array):
                 found[step] = array
         return found
+
+    @cached_property
+    def judged(self) -> list[dict[str, Any]]:
+        """What classifiers said of samples of the model."""
+        found = self.json("judged.json", JudgedRun).get("judged") if (self.path / "judged.json").exists() else None
+        return [each for each in found or [] if each.get("shares") and len(each) == len(JudgedSamples.__annotations__)]
 
     @cached_property
     def history(self) -> "History":

@@ -166,6 +166,30 @@ class ExplanationFacts(TypedDict):
     """How many maps stand side by side; left out, as many as fit."""
 
 
+class JudgedSamples(TypedDict):
+    """What a classifier said of samples of a run's model."""
+
+    judge: str
+    """The folder of its run."""
+    count: int
+    seed: int
+    step: int
+    """Of the weights."""
+    settings: dict[str, Any]
+    """How they were drawn, where that was chosen."""
+    classes: list[str]
+    shares: list[float]
+    """Of each class."""
+    confidence: float
+    """The mean probability of the class that it took each sample for."""
+
+
+class JudgedRun(TypedDict):
+    """``judged.json``."""
+
+    judged: list[JudgedSamples]
+
+
 class CheckpointState(TypedDict):
     """The state in a checkpoint, beside its arrays."""
 

@@ -64,6 +64,7 @@ class RunFolder:
         self.predictions = self.path / "predictions.npz"
         self.sample = self.path / "sample.txt"
         self.samples = self.path / "samples.npz"
+        self.judged = self.path / "judged.json"
         self.kept_samples = self.path / "samples"
 
     @classmethod

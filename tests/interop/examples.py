@@ -106,6 +106,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
         (8, 8, 3), 1, 4, DCGAN | {"name": "dcgan_generator"}, DCGAN | {"name": "dcgan_discriminator"}
     ),
     "dcgan_generator": lambda: models.DCGANGenerator((4,), 192, [6, 4], out_shape=(8, 8, 3)),
+    "diffusion": lambda: models.Diffusion((8, 8, 3), 1, channels=[8, 16], patch=2),
     "lenet": lambda: models.LeNet((28, 28, 1), 5),
     "googlenet": lambda: models.GoogLeNet((8, 8, 3), 5, [[2, 2, 3, 2, 3, 2], "pool", [3, 2, 4, 2, 3, 2]], width=0.5),
     "mobilenet": lambda: models.MobileNet((8, 8, 3), 5, [4, 6], width=1.0),

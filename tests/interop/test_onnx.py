@@ -63,6 +63,10 @@ def test_what_onnx_does_not_say_is_refused(name: str) -> None:
 def test_the_graph_gives_what_the_model_gives(name: str) -> None:
     make, shape = LAYERS.get(name) or (partial(made, name), None)
     model = drawn(make())
+    if reason := getattr(model, "no_onnx", ""):
+        with pytest.raises(Unsayable, match=reason):
+            to_onnx(model, shape)
+        return
     proto = to_onnx(model, shape)
     shape = shape or model.in_shape
     dims = proto.graph.input[0].type.tensor_type.shape.dim
@@ -80,7 +84,8 @@ def test_the_graph_gives_what_the_model_gives(name: str) -> None:
 
 
 def test_an_image_is_turned_no_more_often_than_it_has_to_be() -> None:
-    count = {name: [n.op_type for n in to_onnx(drawn(MODELS[name]())).graph.node].count("Transpose") for name in MODELS}
+    nodes = {name: to_onnx(drawn(MODELS[name]())).graph.node for name in ("resnet", "cnn", "vgg")}
+    count = {name: [node.op_type for node in each].count("Transpose") for name, each in nodes.items()}
     assert count["resnet"] == 1  # of the input
     assert count["cnn"] == count["vgg"] == 2  # and in front of the linear layers
 

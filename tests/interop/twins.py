@@ -22,6 +22,8 @@ def twin(ours: nn.Module, forward: Callable | None = None) -> Any:
     name = type(ours).__name__
     if isinstance(ours, nn.Sequential):
         return torch.nn.Sequential(*(twin(each) for each in ours))
+    if isinstance(ours, nn.ModuleList):
+        return torch.nn.ModuleList(twin(each) for each in ours)
     if isinstance(ours, nn.BatchNorm):
         return _BatchNorm(ours.num_features, ours.eps)
     if isinstance(ours, nn.Unflatten):
@@ -63,8 +65,8 @@ class _Twin(torch.nn.Module):
         for name, buffer in ours.own_buffers(transient=False):
             self.register_buffer(name, torch.from_numpy(buffer.copy()))
 
-    def forward(self, x: Any) -> Any:
-        return self.compute(self, x)
+    def forward(self, *x: Any) -> Any:
+        return self.compute(self, *x)
 
 
 def _block(m: Any, x: Any) -> Any:
@@ -126,6 +128,36 @@ def _conv1d(m: Any, x: Any) -> Any:
     return m.linear(h.mean(2))
 
 
+def _time_embedding(m: Any, t: Any) -> Any:
+    width = m.settings["width"]
+    angles = t[:, None] * 10_000 ** (-2 * torch.arange(width // 2) / width)
+    return m.layers(torch.cat([angles.cos(), angles.sin()], 1))
+
+
+def _denoising_mlp(m: Any, x: Any, t: Any) -> Any:
+    e, h = m.embedding(t), x.flatten(1)
+    for layer, time in zip(m.layers, m.times, strict=True):
+        h = F.silu(layer(h) + time(e))
+    return m.output(h).reshape(x.shape)
+
+
+def _timed_block(m: Any, x: Any, e: Any) -> Any:
+    h = m.conv1(F.silu(m.norm1(x))) + m.time(e)[:, :, None, None]
+    return m.shortcut(x) + m.conv2(F.silu(m.norm2(h)))
+
+
+def _unet(m: Any, x: Any, t: Any) -> Any:
+    e, h, passed = m.embedding(t), m.input(m.cut(x)), []
+    for block, shrink in zip(m.down, m.shrink, strict=True):
+        passed.append(block(h, e))
+        h = shrink(passed[-1])
+    for block in m.middle:
+        h = block(h, e)
+    for i in reversed(range(len(passed))):
+        h = m.up[i](torch.cat([m.grow[i](m.larger(h)), passed[i]], 1), e)
+    return m.join(m.output(F.silu(m.norm(h))))
+
+
 FORWARD: dict[str, Callable] = {
     "ResidualBlock": _block,
     "PreActivationBlock": _pre_activation,
@@ -150,6 +182,11 @@ FORWARD: dict[str, Callable] = {
     "seq2seq": _seq2seq,
     "AdditiveAttention": lambda m, x: x,  # its parts are called by the model
     "vit": _vit,
+    "TimeEmbedding": _time_embedding,
+    "DenoisingMLP": _denoising_mlp,
+    "TimedBlock": _timed_block,
+    "UNet": _unet,
+    "diffusion": lambda m, x: m.net(x, torch.full((len(x),), 500.0)),
     "resnet": lambda m, x: m.linear(m.pool(m.blocks(F.relu(m.norm(m.conv(x)))))),
 }
 """By name of the model in a config, or of the class of a block."""

@@ -197,6 +197,29 @@ def generated_points(path: Path) -> Path:
     return write_run(path, model="{name: vae, latent: 2}", arrays=arrays, facts=CLASSIFICATION)
 
 
+def diffused_points(path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    arrays = {f"{name}d": rng.normal(size=(6, 200, 2)) for name in ("noise", "denoise")}
+    arrays |= {f"{name}d_steps": np.array([0, 200, 400, 600, 800, 1000]) for name in ("noise", "denoise")}
+    arrays["denoising_paths"] = np.cumsum(rng.normal(size=(51, 60, 2)), axis=0)
+    return write_run(path, model="{name: diffusion}", arrays=arrays, facts=CLASSIFICATION)
+
+
+def diffused_images(path: Path) -> Path:
+    """Of a diffusion whose samples were judged, in several numbers of steps."""
+    rng = np.random.default_rng(0)
+    arrays = {f"{name}d": rng.uniform(size=(6, 10, 8, 8, 1)) for name in ("noise", "denoise")}
+    arrays |= {f"{name}d_steps": np.array([0, 200, 400, 600, 800, 1000]) for name in ("noise", "denoise")}
+    write_run(path, model="{name: diffusion, sampler: ddim}", arrays=arrays, facts=folders.CIFAR)
+    common = {"judge": "runs/cnn", "count": 100, "seed": 0, "step": 5, "classes": [LONG, "b", "c"]}
+    ways = [{"steps": 10}, {"steps": 50}, {"steps": 10, "sampler": "ddpm"}, {"steps": 200, "sampler": "ddpm"}, {}]
+    judged = [{**common, "settings": way, "shares": [0.7, 0.3, 0.0], "confidence": 0.9} for way in ways]
+    (path / "judged.json").write_text(json.dumps({"judged": judged}))
+    labels = np.repeat([0, 1], [10, 4])
+    np.savez(path / "judged.npz", images=np.full((14, 8, 8, 1), 90, "uint8"), labels=labels, shares=[0.7, 0.3, 0.0])
+    return path
+
+
 def _keep_samples(path: Path, step: int, x: np.ndarray) -> None:
     (path / "samples").mkdir(parents=True, exist_ok=True)
     np.savez(path / "samples" / f"step-{step}.npz", x=x)
@@ -468,6 +491,8 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     two_players: ["players", "metrics"],
     generative: ["reconstructions", "samples", "samples_by_step", "latent_codes", "latent_plane"],
     generated_points: ["samples", "samples_by_step"],
+    diffused_points: ["noising", "denoising", "denoising_paths"],
+    diffused_images: ["noising", "denoising", "judged_samples", "judged_steps"],
     attacked: [*OF_IMAGES, "mistakes", "attack_accuracy", "attacked_images"],
     explained: EXPLAINED,
     attention_of_heads: ["attention"],

@@ -20,6 +20,7 @@ IMAGE, ROW, TOKENS, SERIES = (8, 8, 3), (20,), (5,), (6, 3)
 MODELS = {
     "char_rnn": lambda: models.CharRNN(TOKENS, 7, hidden=6, embedding=4, dropout=0.1),
     "cnn": lambda: models.CNN(IMAGE, 4, [4], [6], batch_norm=True, dropout=0.1),
+    "diffusion": lambda: models.Diffusion(IMAGE, 4, channels=[4, 8]),
     "conv1d": lambda: models.Conv1D(SERIES, 4, [4], batch_norm=True, dropout=0.1),
     "gpt": lambda: models.GPT(TOKENS, 7, layers=1, heads=2, width=8, dropout=0.1),
     "seq2seq": lambda: models.Seq2Seq(TOKENS, 7, hidden=4, embedding=4, dropout=0.1),

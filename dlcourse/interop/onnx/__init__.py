@@ -90,6 +90,8 @@ def to_onnx(
     onnx = _package()
     require_module(model)
     try:
+        if reason := getattr(model, "no_onnx", ""):
+            raise Unsayable(reason)
         return _converted(onnx, model, in_shape, metadata or {}, around)
     except Unsayable as error:
         raise Unsayable(f"{type(model).__name__} in ONNX: {error}") from None

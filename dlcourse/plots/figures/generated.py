@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from dlcourse.plots import layout, style
 from dlcourse.plots.mosaic import Mosaic
 from dlcourse.plots.plot import Plot, seen
+from dlcourse.plots.reading import as_dict
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import clip, number
 
@@ -75,11 +76,11 @@ class SamplesByStep(Plot):
         return mosaic.figure, "A row for each of some evaluations; a column is drawn from the same random numbers."
 
 
-def panels(points: Mapping[str, np.ndarray]) -> Figure:
+def panels(points: Mapping[str, np.ndarray], columns: int = 4) -> Figure:
     """Points on a plane (N, 2), one panel a name, all on the same axes."""
-    columns = min(len(points), 4)
+    columns = min(len(points), columns)
     rows = -(-len(points) // columns)
-    figure = style.canvas(style.WIDE, 0.4 + rows * (style.WIDE / 4 + 0.2))
+    figure = style.canvas(style.WIDE, 0.4 + rows * (style.WIDE / columns + 0.2))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     ends = np.array([np.nanquantile(each, (0.002, 0.998), axis=0) for each in points.values()])
     low, high = np.median(ends, axis=0)  # one panel whose points went far leaves the others large
@@ -105,6 +106,145 @@ def _on_a_plane(array: Any) -> bool:
 
 def _images(array: Any) -> bool:
     return isinstance(array, np.ndarray) and array.ndim == 4 and array.shape[3] in (1, 3) and array.dtype == np.uint8
+
+
+class Noising(Plot):
+    kind, name, order = "run", "noising", 64
+
+    def applies(self, view: RunView) -> bool:
+        return _levels(view, "noised") is not None
+
+    def draw(self, view: RunView) -> tuple[Figure, str]:
+        figure = _drawn_levels(seen(_levels(view, "noised")))
+        layout.headline(figure, f"{view.model}: how the data become noise")
+        return figure, "The first inputs of the last split after so many of the steps that add noise."
+
+
+class Denoising(Plot):
+    kind, name, order = "run", "denoising", 65
+
+    def applies(self, view: RunView) -> bool:
+        return _levels(view, "denoised") is not None
+
+    def draw(self, view: RunView) -> tuple[Figure, str]:
+        figure = _drawn_levels(seen(_levels(view, "denoised")))
+        layout.headline(figure, f"{view.model}: how noise becomes samples")
+        return figure, "The same samples on their way from the last step, which is noise, to step 0."
+
+
+class DenoisingPaths(Plot):
+    kind, name, order = "run", "denoising_paths", 66
+
+    def applies(self, view: RunView) -> bool:
+        paths = view.predictions.get("denoising_paths")
+        return paths is not None and paths.ndim == 3 and paths.shape[2] == 2 and min(paths.shape) > 0
+
+    def draw(self, view: RunView) -> tuple[Figure, str]:
+        paths, levels = view.predictions["denoising_paths"], _levels(view, "denoised")
+        figure, axes = style.subplots(style.HEIGHT, style.HEIGHT)
+        if levels:
+            *_, last = levels.values()
+            axes.scatter(last[:, 0], last[:, 1], s=4, color=style.GREY, alpha=0.3, linewidths=0, label="samples")
+        for index, path in enumerate(np.moveaxis(paths, 1, 0)):
+            axes.plot(path[:, 0], path[:, 1], color=style.class_look(index)[0], lw=0.8, alpha=0.7)
+        for at, marker, label in ((0, "x", "beginning, noise"), (-1, "o", "end")):
+            x, y = paths[at].T
+            axes.scatter(x, y, s=12, color="black", marker=marker, lw=0.8, label=label, zorder=3)
+        axes.set_aspect("equal")
+        layout.legend(axes)
+        layout.headline(figure, f"{view.model}: the way of {paths.shape[1]} points")
+        return figure, "Each line is one sample, from noise to a point of the data."
+
+
+def _levels(view: RunView, name: str) -> dict[str, np.ndarray] | None:
+    """Inputs at several steps of a diffusion, images in bytes or points, by the words for the step."""
+    steps, found = view.predictions.get(f"{name}_steps"), view.predictions.get(name)
+    if steps is None or found is None or steps.ndim != 1 or len(steps) != len(found) or len(steps) < 2:
+        return None
+    images = view.images(name) if found.ndim == 5 else found
+    if images is None or not (images.ndim == 5 or (images.ndim == 3 and images.shape[2] == 2)) or not images.size:
+        return None
+    return {f"step {number(float(step))}": each for step, each in zip(steps, images, strict=True)}
+
+
+def _drawn_levels(levels: dict[str, np.ndarray]) -> Figure:
+    """A row of images, or a panel of points, for each."""
+    first = next(iter(levels.values()))
+    if first.ndim == 2:
+        return panels(levels, columns=3)
+    images = np.concatenate(list(levels.values()))
+    return Mosaic(images, [""] * len(images), len(first), rows=list(levels)).figure
+
+
+class JudgedSamples(Plot):
+    kind, name, order = "run", "judged_samples", 70
+
+    def applies(self, view: RunView) -> bool:
+        return view.judged != [] and _judged_images(view) is not None
+
+    def draw(self, view: RunView) -> tuple[Figure, str]:
+        last, images = view.judged[-1], seen(_judged_images(view))
+        blank = np.full(next(iter(images.values())).shape[1:], 255, np.uint8)
+        columns = max(map(len, images.values()))
+        of_class = [list(images.get(label, ())) for label in range(len(last["shares"]))]
+        rows = [each for own in of_class for each in own + [blank] * (columns - len(own))]
+        names = [
+            f"{clip(str(name), LETTERS)}: {share:.1%}"
+            for name, share in zip(last["classes"], last["shares"], strict=True)
+        ]
+        mosaic = Mosaic(np.stack(rows), [""] * len(rows), columns, rows=names)
+        title = f"{view.model}: {last['count']:,} samples judged, mean confidence {last['confidence']:.3f}"
+        layout.headline(mosaic.figure, title)
+        return mosaic.figure, (
+            "A row for each class: samples that a trained classifier takes for it, and their share of all samples."
+        )
+
+
+def _judged_images(view: RunView) -> dict[int, np.ndarray] | None:
+    """The samples of each class that are kept; None where they are no images or do not fit what was said of them."""
+    arrays = view.arrays("judged.npz")
+    images, labels, shares = (arrays.get(name) for name in ("images", "labels", "shares"))
+    last = view.judged[-1]
+    if not _images(images) or labels is None or images is None or labels.shape != images.shape[:1] or not len(images):
+        return None
+    if shares is None or len(last["classes"]) != len(last["shares"]) or shares.tolist() != last["shares"]:
+        return None
+    return {int(label): images[labels == label] for label in np.unique(labels)}
+
+
+class JudgedSteps(Plot):
+    kind, name, order = "run", "judged_steps", 71
+
+    def applies(self, view: RunView) -> bool:
+        return any(len(points) > 1 for points in _by_sampler(view).values())
+
+    def draw(self, view: RunView) -> tuple[Figure, str]:
+        figure = style.canvas(style.WIDE, style.HEIGHT)
+        axes = figure.subplots(1, 2)
+        for index, (sampler, points) in enumerate(_by_sampler(view).items()):
+            color, marker = style.class_look(index)
+            for which, each in enumerate(axes):
+                each.plot(*points[:, [0, 1 + which]].T, color=color, marker=marker, ms=5, label=sampler)
+        for each, words in zip(axes, ("mean confidence", "least share of a class"), strict=True):
+            each.set(xscale="log", xlabel="steps of the sampler", ylabel=words)
+            layout.legend(each)
+        layout.headline(figure, f"{view.model}: samples in fewer steps, judged by a classifier")
+        return (
+            figure,
+            "How sure a trained classifier is of the samples of each sampler, and how rare the rarest class is.",
+        )
+
+
+def _by_sampler(view: RunView) -> dict[str, np.ndarray]:
+    """Of the last judge and weights: steps, mean confidence and least share (M, 3) for each sampler."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for each in view.judged:
+        same = all(each[key] == view.judged[-1][key] for key in ("judge", "count", "seed", "step"))
+        steps = each["settings"].get("steps")
+        if same and isinstance(steps, int) and "eta" not in each["settings"]:
+            sampler = str(each["settings"].get("sampler") or as_dict(view.config.get("model")).get("sampler") or "")
+            found.setdefault(sampler, {})[steps] = [steps, each["confidence"], min(each["shares"], default=0.0)]
+    return {name: np.array([points[step] for step in sorted(points)]) for name, points in found.items()}
 
 
 class LatentPlane(Plot):
