@@ -1,5 +1,6 @@
 """The base class of attacks, and the range in which inputs lie."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -54,6 +55,9 @@ class Attack:
 
     in_training: ClassVar[bool] = True
     box: Box = Box()
+
+    def fit(self, model: Any, batches: Sequence[tuple[Array, Array]]) -> None:
+        """Learn from training inputs and labels (x, y) what is the same for all inputs; most attacks learn nothing."""
 
     def __call__(self, model: Any, x: Array | Tensor, y: Any, step: Any = 0) -> Array:
         """The perturbed inputs, (N, ...) as x.

@@ -36,8 +36,9 @@ def main(args: argparse.Namespace) -> int:
     from dlcourse import plots, registry
     from dlcourse.errors import UserError
     from dlcourse.experiment import load_run
-    from dlcourse.experiment.attacking import attack_run
-    from dlcourse.text import table
+    from dlcourse.experiment.attack_run import attack_run
+    from dlcourse.experiment.attacking import attack_table
+    from dlcourse.experiment.masking import masking_notes
 
     if args.attack not in registry.names("attack"):
         hint = registry.hint(args.attack, registry.names("attack"))
@@ -49,25 +50,12 @@ def main(args: argparse.Namespace) -> int:
     source = None if args.source is None else load_run(args.source, args.device)
     result = attack_run(trained, spec, epsilons, args.split, args.count, source)
     print(f"{args.attack} on {result.count} inputs of the {args.split} split; without it {result.clean:.4f} are right")
-    if len(result.epsilons):
-        rows = [["epsilon", "accuracy", "random perturbation"]]
-        columns = zip(result.epsilons, result.accuracy, result.control, strict=True)
-        print(table(rows + [[f"{size:g}", f"{own:.4f}", f"{other:.4f}"] for size, own, other in columns]))
-    else:
-        print(_distances(result))
+    print(attack_table([result]))
+    for note in masking_notes([result]):
+        print(f"note: {note}")
     plots.draw(trained.folder.path)
     print(plots.report(trained.folder.path))
     return 0
-
-
-def _distances(result: Any) -> str:
-    import numpy as np
-
-    changed = len(result.distances)
-    if not changed:
-        return "no input changed its class"
-    mean, median = result.distances.mean(), np.median(result.distances)
-    return f"{changed} changed their class; length of the perturbation: mean {mean:.4g}, median {median:.4g}"
 
 
 def _numbers(text: str) -> list[float]:

@@ -126,7 +126,7 @@ class _Checker:
     def finish(self, value: Any, path: Path) -> Any:
         """A validated value as plain data, its components checked."""
         if isinstance(value, ComponentSpec):
-            return self.component(value.kind, value.spec, path)
+            return self.component(value, path)
         if isinstance(value, Mapping):
             return {key: self.finish(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list | tuple):
@@ -135,8 +135,8 @@ class _Checker:
             return {f.name: self.finish(getattr(value, f.name), (*path, f.name)) for f in dataclasses.fields(value)}
         return plain(value)
 
-    def component(self, kind: str, spec: str | Mapping[str, Any], path: Path) -> dict[str, Any] | None:
-        spec = {"name": spec} if isinstance(spec, str) else spec
+    def component(self, given: ComponentSpec, path: Path) -> dict[str, Any] | None:
+        kind, spec = given.kind, {"name": given.spec} if isinstance(given.spec, str) else given.spec
         if "name" not in spec:
             self.report((*path, "name"), f"required, but missing (valid: {', '.join(registry.names(kind))})")
             return None
@@ -155,7 +155,8 @@ class _Checker:
             self.report((*path, "name"), str(error))
             return None
         before = len(self.findings)
-        resolved = {"name": name, **self.section(component_schema(kind, name), spec, path, also=("name",))}
+        shape = component_schema(kind, name, given.shared)
+        resolved = {"name": name, **self.section(shape, spec, path, also=("name",))}
         if len(self.findings) == before and not registry.KINDS[kind].supplied:
             self.construct(kind, resolved, path)
         return resolved

@@ -32,9 +32,10 @@ def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Fin
     yield from _loss(config)
     yield from _twice("metrics", config.get("metrics", []))
     yield from _twice("logging", config.get("logging", []))
+    yield from _twice("attacks", config.get("attacks", []))
     yield from _watched(config, has_folds)
     yield from _closed_form(config)
-    yield from _attack(config)
+    yield from _attacks(config)
     yield from _groups(config.get("optimizer") or {})
     yield from _searching(config)
     yield from _players(config)
@@ -310,7 +311,8 @@ def _ensemble(config: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _twice(section: str, specs: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    named = metric_labels(specs) if section == "metrics" else specs  # label: 1 and label: "1" are one class
+    labels = {"metrics": metric_labels, "attacks": lambda specs: [*map(attack_label, specs)]}
+    named = labels.get(section, list)(specs)  # label: 1 and label: "1" are one class
     for i, spec in enumerate(specs):
         if named[i] in named[:i]:
             yield Finding((section, i), f"{spec['name']} stands here twice")
@@ -388,17 +390,31 @@ def _searching(config: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(("optimizer", "groups"), f"{name} takes one step of all weights together; leave them out")
 
 
-def _attack(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """A training against an attack: it needs labels, and an attack that takes a fixed number of steps."""
-    attack = (config.get("train") or {}).get("attack")
-    if not attack:
-        return
-    path: Path = ("train", "attack")
-    if not registry.lookup("attack", attack["name"]).in_training:
+def _attacks(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Attacks in training and at the end: they need classes; a training needs one with a fixed number of steps."""
+    attack, path = (config.get("train") or {}).get("attack"), ("train", "attack")
+    if attack and not registry.lookup("attack", attack["name"]).in_training:
         yield Finding((*path, "name"), f"{attack['name']} looks for the smallest change, which takes many steps; pgd")
-    task = _task(config.get("data", {}))
-    if task not in (None, "classification") or _objective(config):
-        yield Finding(path, "changes inputs until their class is taken for another, and there are no classes here")
+    no_classes = _task(config.get("data", {})) not in (None, "classification") or _objective(config)
+    found: list[tuple[Path, Any]] = [(path, attack), *((("attacks", i), a) for i, a in enumerate(_listed(config)))]
+    for where, each in found:
+        if each and no_classes:
+            yield Finding(where, "changes inputs until their class is taken for another, and there are no classes here")
+    for i, each in enumerate(_listed(config)):
+        if (each or {}).get("epsilon") == 0:
+            yield Finding(("attacks", i, "epsilon"), "0 changes nothing; give the largest size")
+
+
+def _listed(config: Mapping[str, Any]) -> Sequence[Any]:
+    return config.get("attacks") or ()
+
+
+def attack_label(spec: Mapping[str, Any]) -> str:
+    """What a measured attack is called: its name, with those of its settings that differ from the default, but its
+    size."""
+    usual = {each.name: each.default for each in registry.parameters("attack", spec["name"])} | {"source": None}
+    changed = {key: spec[key] for key in usual if key in spec and key != "epsilon" and spec[key] != usual[key]}
+    return _label(spec["name"], changed)
 
 
 def _groups(optimizer: Mapping[str, Any]) -> Iterator[Finding]:

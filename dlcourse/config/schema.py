@@ -5,17 +5,17 @@ from typing import Any, get_args
 
 from dlcourse import registry
 from dlcourse.config.section_schema import Key, SectionSchema, arguments, component_schema, section_schema
-from dlcourse.config.sections import ExperimentOptions
+from dlcourse.config.sections import LISTS, ExperimentOptions
 
 
 def json_schema() -> dict[str, Any]:
     """The schema of a config, with every component that is registered now, plugins included."""
     definitions: dict[str, Any] = {}
     top = _section(section_schema(ExperimentOptions), "config", definitions)
-    for kind, about in registry.KINDS.items():
+    for place, kind in ({kind: kind for kind in registry.KINDS} | LISTS).items():
         for name in registry.names(kind):
-            definitions[f"{kind}.{name}"] = _component(kind, name, definitions)
-        definitions[kind] = _choice(kind, about.summary)
+            definitions[f"{place}.{name}"] = _component(kind, name, place, definitions)
+        definitions[place] = _choice(kind, place)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "dlcourse config",
@@ -64,16 +64,16 @@ def _key(key: Key, prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
     return schema if key.required else schema | {"default": key.filled}
 
 
-def _component(kind: str, name: str, definitions: dict[str, Any]) -> dict[str, Any]:
-    section = _section(component_schema(kind, name), f"{kind}.{name}", definitions)
+def _component(kind: str, name: str, place: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    section = _section(component_schema(kind, name, place), f"{place}.{name}", definitions)
     section["properties"] = {"name": {"const": name, "description": section["description"]}, **section["properties"]}
     section["required"] = ["name", *section.get("required", [])]
     return section
 
 
-def _choice(kind: str, description: str) -> dict[str, Any]:
+def _choice(kind: str, place: str) -> dict[str, Any]:
     """Any component of a kind: by its name alone if it needs nothing more, or as a mapping."""
-    names = registry.names(kind)
+    names, description = registry.names(kind), registry.KINDS[kind].summary
     needed = {name: [key.name for key in component_schema(kind, name).keys.values() if key.required] for name in names}
     bare = [name for name in names if not needed[name]]
     # An editor drops the branches of anyOf that lack a required key: the names stand here once more, for completion,
@@ -89,7 +89,7 @@ def _choice(kind: str, description: str) -> dict[str, Any]:
         **({"defaultSnippets": snippets} if snippets else {}),
         "anyOf": [
             *([{"enum": bare}] if bare else []),
-            *({"$ref": f"#/$defs/{kind}.{name}"} for name in names),
+            *({"$ref": f"#/$defs/{place}.{name}"} for name in names),
         ],
     }
 

@@ -143,20 +143,22 @@ def section_schema(cls: type) -> SectionSchema:
     return SectionSchema("", summary(cls), _keys(cls, inspect.signature(cls, eval_str=True).parameters.values()))
 
 
-def component_schema(kind: str, name: str) -> SectionSchema:
+def component_schema(kind: str, name: str, shared: str = "") -> SectionSchema:
     """The shape of ``{name: ..., parameters}``, with the keys that all components of the kind share; without ``name``.
 
+    Args:
+        shared: whose keys they share, by the name in ``OPTIONS``; the kind's own if left out.
     Raises:
         UnknownComponentError: no such component.
         UserError: its constructor has a parameter whose name is taken by ``name`` or a shared key.
     """
-    return _component_shape(kind, name, registry.lookup(kind, name))
+    return _component_shape(kind, name, shared or kind, registry.lookup(kind, name))
 
 
 @cache
-def _component_shape(kind: str, name: str, cls: type) -> SectionSchema:
+def _component_shape(kind: str, name: str, options: str, cls: type) -> SectionSchema:
     own = _keys(cls, registry.parameters(kind, name))
-    shared = section_schema(OPTIONS[kind]).keys if kind in OPTIONS else {}
+    shared = section_schema(OPTIONS[options]).keys if options in OPTIONS else {}
     if "groups" in shared:
         groups = replace(shared["groups"], annotation=list[_group_of(name, own)] | None)  # type: ignore[misc]
         shared = {**shared, "groups": groups}

@@ -197,8 +197,27 @@ class OptimizerOptions:
     groups: list[OptimizerGroup] | None = None
 
 
-OPTIONS: dict[str, type] = {"data": DataOptions, "optimizer": OptimizerOptions}
-"""The keys that all components of a kind share, by kind."""
+@dataclass(frozen=True)
+class AttackOptions:
+    """Keys that every attack of ``attacks`` has beside its own.
+
+    Args:
+        sizes: of an attack with an epsilon, at how many sizes it is measured: evenly up to epsilon.
+        count: of how many inputs, the first of the split.
+        split: the split they are from.
+        source: a run, whose net's gradients are followed in place of those of the net that is attacked (transfer).
+    """
+
+    sizes: Count = 6
+    count: Count = 1000
+    split: SplitName = "test"
+    source: str | None = None
+
+
+OPTIONS: dict[str, type] = {"data": DataOptions, "optimizer": OptimizerOptions, "attacks": AttackOptions}
+"""The keys that all components of a kind share, by kind; or those in a list that has keys of its own, by its key."""
+LISTS = {"attacks": "attack"}
+"""Such lists, and the kind of their components."""
 
 
 @dataclass(frozen=True)
@@ -413,6 +432,8 @@ class ExperimentOptions:
         optimizer: how it is minimized; with its schedule.
         train: how long, in which batches, and when to stop.
         metrics: what is measured on each split; the loss if there are none.
+        attacks: what the trained net is attacked by at the end, such as [{name: pgd, epsilon: 0.3}, deepfool]: how many
+            inputs it still gets right, and what the changed ones look like.
         logging: where the numbers of a run go beside its metrics.jsonl, such as [tensorboard].
         ensemble: how many models of this config to train and average, as a number or {size: 5, bagging: true}; each
             setting of a grid has its own.
@@ -430,6 +451,7 @@ class ExperimentOptions:
     optimizer: Annotated[Any, Component("optimizer")]
     train: TrainOptions = TrainOptions()
     metrics: list[Annotated[Any, Component("metric")]] = ()  # type: ignore[assignment]  # a dataclass takes no []
+    attacks: list[Annotated[Any, Component("attack", "attacks")]] = ()  # type: ignore[assignment]
     logging: list[Annotated[Any, Component("logging")]] = ()  # type: ignore[assignment]
     ensemble: Annotated[int, Ge(2), Le(MAX_MEMBERS)] | EnsembleOptions | None = None
     sweep: SweepOptions | None = None

@@ -1,7 +1,9 @@
-"""A trained classifier under an attack: how many inputs it still gets right, and what the changed ones look like."""
+"""A trained classifier under attack: how many inputs it still gets right, and what the changed ones look like."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,14 +11,19 @@ import numpy as np
 from dlcourse import backend, registry
 from dlcourse.attacks import Attack
 from dlcourse.autograd import lent, no_grad
-from dlcourse.data import Split
-from dlcourse.errors import UserError
+from dlcourse.backend import Backend
+from dlcourse.config import attack_label
+from dlcourse.data import Data, Loader, Normalizer, Split
+from dlcourse.data.files import MissingDataError, find
+from dlcourse.errors import ConfigError, Problem, UserError
+from dlcourse.experiment import stored
 from dlcourse.experiment.building import build_attack
-from dlcourse.experiment.trained import TrainedModel, own_data
+from dlcourse.experiment.outputs import EVALUATION_BATCH
 from dlcourse.tensorfile import npz
+from dlcourse.text import table
 from dlcourse.training.atomic import write_bytes
 
-__all__ = ["AttackResult", "attack_run"]
+__all__ = ["AttackResult", "Attacked", "Attacks", "attack_table", "check_source", "measure", "takes_epsilon"]
 
 IMAGES = 10
 """Inputs whose change a picture shows."""
@@ -27,157 +34,245 @@ class AttackResult:
     """What an attack does to a net.
 
     Attributes:
-        name: of the attack.
+        label: the attack's name, with those of its settings that are not the default.
+        split: where the inputs are from.
+        count: how many inputs.
+        clean: the share that is right without an attack.
+        norm: in which perturbations are measured, linf or l2.
         epsilons: sizes of the perturbations, (E,); of an attack that looks for the smallest one, (0,).
-        accuracy: for each of them the share of inputs that are still right, (E,).
-        control: the same for random perturbations of these sizes, (E,).
+        accuracy: for each of them the share of inputs that are still right, (E,) (without sizes (1,)).
+        confidence: the mean probability of the class that wrong ones are taken for, likewise; NaN where none is wrong.
+        control: the accuracy for random perturbations of these sizes, (E,).
         distances: of an attack that looks for the smallest perturbation, the Euclidean length for each input that it
             changed the class of, in the unit of the inputs' range; else empty.
-        clean: the share that is right without an attack.
-        count: how many inputs.
+        targeted: whether it wants one class, not any other.
+        unmoved: how many inputs that are right the attack leaves as they are, at its largest size.
+        place: where it stands among those of a config; others come after them.
     """
 
-    name: str
+    label: str
+    split: str
+    count: int
+    clean: float
+    norm: str
     epsilons: np.ndarray
     accuracy: np.ndarray
+    confidence: np.ndarray
     control: np.ndarray
     distances: np.ndarray
-    clean: float
-    count: int
+    targeted: bool = False
+    unmoved: int = 0
+    place: int = 1000
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The accuracy at the largest size, named as a metric of a run."""
+        if not len(self.epsilons):
+            return {}
+        name, bracket, settings = self.label.removesuffix(")").partition("(")
+        place = int(np.argmax(self.epsilons))
+        size = f"epsilon={self.epsilons[place]:g}"
+        return {f"accuracy({name}, {settings}{', ' if bracket else ''}{size})": float(self.accuracy[place])}
 
 
-def attack_run(
-    trained: TrainedModel,
+@dataclass(frozen=True)
+class Attacked:
+    """A classifier, and how it gets its inputs.
+
+    Attributes:
+        model: in evaluation mode.
+        data: what it was trained on.
+        normalizer: prepares inputs for it.
+        dtype: of its numbers.
+        backend: where it lies; it is the current device.
+    """
+
+    model: Any
+    data: Data
+    normalizer: Normalizer
+    dtype: np.dtype
+    backend: Backend
+
+    def batches(self, subset: Split) -> Iterator[tuple[Any, Any]]:
+        """Inputs as the model takes them, and labels."""
+        size = EVALUATION_BATCH
+        loader = Loader(subset, self.normalizer, self.backend, self.dtype, size, 0, shuffle=False)
+        yield from loader.batches()
+
+    def first(self, split: str, count: int) -> Split:
+        """The first inputs of a split."""
+        subset = self.data.splits[split]
+        return Split(subset.x[:count], subset.y[:count], subset.index[:count])
+
+
+@dataclass(frozen=True)
+class Attacks:
+    """A config's ``attacks``.
+
+    Attributes:
+        specs: what the config says of each.
+        sources: the nets that they name by ``source``, by what they say.
+    """
+
+    specs: Sequence[Mapping[str, Any]]
+    sources: Mapping[str, stored.StoredModel]
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], device: str) -> "Attacks":
+        """Those of a resolved config.
+
+        Raises:
+            ConfigError: there is no such run to follow the gradients of.
+        """
+        specs, sources = config.get("attacks") or (), dict[str, stored.StoredModel]()
+        for place, spec in enumerate(specs):
+            if (name := spec["source"]) is None:
+                continue
+            try:
+                sources[name] = stored.load(find(name, folders=True), device)
+            except MissingDataError:
+                raise ConfigError([Problem(f"attacks.{place}.source", f"there is no run folder {name}")]) from None
+            except UserError as error:
+                raise ConfigError([Problem(f"attacks.{place}.source", str(error))]) from error
+        return cls(specs, sources)
+
+    def check(self, data: Data) -> None:
+        """Raise ConfigError where data lack the split, are tokens, or are not as the source takes them."""
+        for place, spec in enumerate(self.specs):
+            path = f"attacks.{place}"
+            build_attack(registry.own_parameters("attack", spec), data, path)
+            if spec["split"] not in data.splits:
+                there = f"these data have no {spec['split']} split; there are: {', '.join(data.splits)}"
+                raise ConfigError([Problem(f"{path}.split", there)])
+            if spec["source"] is not None:
+                try:
+                    check_source(self.sources[spec["source"]], data.in_shape, data.normalizer)
+                except UserError as error:
+                    raise ConfigError([Problem(f"{path}.source", str(error))]) from error
+
+    def measure(self, net: Attacked, spec: Mapping[str, Any], folder: Path) -> AttackResult:
+        """Measure one of them, and write its file."""
+        sizes = spec["epsilon"] * np.arange(1, spec["sizes"] + 1) / spec["sizes"] if takes_epsilon(spec) else ()
+        subset, source = net.first(spec["split"], spec["count"]), self.sources.get(spec["source"])
+        own, place = registry.own_parameters("attack", spec), list(self.specs).index(spec)
+        return measure(net, attack_label(spec), own, sizes, subset, spec["split"], folder, source, place)
+
+
+def measure(
+    net: Attacked,
+    label: str,
     spec: Mapping[str, Any],
-    epsilons: Sequence[float] = (),
-    split: str = "test",
-    count: int = 1000,
-    source: TrainedModel | None = None,
+    epsilons: Sequence[float] | np.ndarray,
+    subset: Split,
+    split: str,
+    folder: Path,
+    source: stored.StoredModel | None = None,
+    place: int = 1000,
 ) -> AttackResult:
-    """Attack the first inputs of a split, and write ``attack-NAME.npz`` into the run's folder for the plots.
+    """Attack these inputs with each size, and write ``attack-NAME.npz`` into a folder.
 
     Args:
-        trained: a classifier.
-        spec: name and parameters of the attack; ``epsilon`` takes each value of ``epsilons`` in turn.
-        epsilons: sizes; none for an attack that looks for the smallest perturbation.
-        split: of the run's own data.
-        count: at most so many inputs.
-        source: the net whose gradients are followed, in place of the one that is attacked (transfer).
-    Raises:
-        UserError: the run is no classifier, there is no such split, or a parameter is wrong.
-        ChangedDataError: the data are not those of the run.
+        source: the run whose gradients are followed; by default those of the net itself.
+        label, place: see :class:`AttackResult`.
     """
-    if not isinstance(trained, TrainedModel) or trained.inputs.task != "classification" or trained.inputs.tokens:
-        raise UserError("attack takes the run of one classifier of images or other numbers")
-    trained.check_predicts()
-    if count < 1:
-        raise UserError(f"count is at least 1, got {count}")
-    takes_epsilon = "epsilon" in {each.name for each in registry.parameters("attack", spec["name"])}
-    if takes_epsilon != bool(len(epsilons)):
-        what = "needs epsilon" if takes_epsilon else "has no epsilon: it looks for the smallest perturbation"
-        raise UserError(f"the attack {spec['name']} {what}")
-    data = own_data(trained)
-    if split not in data.splits:
-        raise UserError(f"there is no {split} split in this run; there are: {', '.join(data.splits)}")
-    subset = data.splits[split]
-    subset = Split(subset.x[:count], subset.y[:count], subset.index[:count])
-    looked_at = trained if source is None else _other(source, trained)
-
-    def made(spec: Mapping[str, Any]) -> Attack:
-        return build_attack(spec, data)
-
-    with backend.use(trained.backend):
-        if not takes_epsilon:
-            return _minimal(trained, looked_at, made(spec), spec["name"], subset)
-        random = {"name": "random"} | ({"norm": spec["norm"]} if "norm" in spec else {})
-        own, control = [], []
-        for epsilon in epsilons:
-            own.append(_Outcome.of(trained, looked_at, made({**spec, "epsilon": epsilon}), subset))
-            control.append(_Outcome.of(trained, looked_at, made({**random, "epsilon": epsilon}), subset))
+    looked_at, norm = net.model if source is None else source.model, spec.get("norm", "linf")
+    attacks = [build_attack({**spec, "epsilon": epsilon}, net.data) for epsilon in epsilons]
+    attacks = attacks or [build_attack(spec, net.data)]
+    found = [_Outcome.of(net, looked_at, attack, subset) for attack in attacks]
+    noise = [build_attack({"name": "random", "epsilon": each, "norm": norm}, net.data) for each in epsilons]
+    last, smallest = found[-1], not len(epsilons)
     result = AttackResult(
-        spec["name"],
-        np.array(epsilons, dtype=float),
-        np.array([each.right.mean() for each in own]),
-        np.array([each.right.mean() for each in control]),
-        np.empty(0),
-        float(own[0].clean.mean()),
+        label,
+        split,
         len(subset),
+        float(last.clean.mean()),
+        "l2" if smallest else norm,
+        np.array(epsilons, dtype=float),
+        # What the net got wrong before is no success of a search, and where it moved to no answer.
+        np.array([(each.right & each.clean if smallest else each.right).mean() for each in found]),
+        np.array([each.confidence for each in found]),
+        np.array([_Outcome.of(net, net.model, each, subset).right.mean() for each in noise]),
+        np.sort(last.distance[last.clean & ~last.right]) if smallest else np.empty(0),
+        spec.get("target") is not None,
+        0 if smallest else int((last.clean & (last.distance == 0)).sum()),
+        place,
     )
-    _write(trained, result, own[-1])
+    arrays = {key: np.array(value) for key, value in vars(result).items()}
+    name = re.sub(r"[^A-Za-z0-9_.]+", "-", result.label).strip("-")
+    write_bytes(folder / f"attack-{name}.npz", npz({**arrays, **last.arrays}), durable=False)
     return result
+
+
+def attack_table(results: Sequence[AttackResult]) -> str:
+    """What attacks came to, a line for each size; a smallest perturbation has a mean and a median length."""
+    rows = [["attack", "epsilon", "accuracy", "sure when wrong", "random perturbation", "mean length", "median"]]
+    for each in results:
+        sizes, control = (each.epsilons, each.control) if len(each.epsilons) else ([None], [None])
+        length = [f"{function(each.distances):.4g}" for function in (np.mean, np.median) if len(each.distances)]
+        lines = zip(sizes, each.accuracy, each.confidence, control, strict=True)
+        for place, (size, right, sure, random) in enumerate(lines):
+            numbers = ["" if size is None else f"{size:.4g}", f"{right:.4f}", "" if np.isnan(sure) else f"{sure:.3f}"]
+            label = "" if place else each.label
+            rows.append([label, *numbers, "" if random is None else f"{random:.4f}", *(length or ["", ""])])
+    used = [place for place in range(len(rows[0])) if any(row[place] for row in rows[1:])]
+    return table([[row[place] for place in used] for row in rows])
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of each input: whether it was right before (clean) and is now, how far it was moved; and the first
-    ones whose class changed."""
+    """What became of each input: whether it was right before (clean) and is now, how far it was moved; how sure the net
+    is of what it gets wrong; and the first ones that were right before."""
 
     clean: np.ndarray
     right: np.ndarray
     distance: np.ndarray
+    confidence: float
     arrays: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, trained: TrainedModel, looked_at: TrainedModel, attack: Attack, subset: Split) -> "_Outcome":
+    def of(cls, net: Attacked, looked_at: Any, attack: Attack, subset: Split) -> "_Outcome":
+        if type(attack).fit is not Attack.fit:
+            attack.fit(looked_at, [*net.batches(net.first("train", len(subset)))])
         found: list[dict[str, np.ndarray]] = []
-        for index, (x, y) in enumerate(trained.loader(subset).batches()):
-            changed = attack(looked_at.model, x, y, index)
+        for index, (x, y) in enumerate(net.batches(subset)):
+            changed = attack(looked_at, x, y, index)
             width = np.broadcast_to(backend.to_host(attack.box.width(x)), x.shape[1:])
             first, second = (backend.to_host(each).astype(np.float64) for each in (x, changed))
-            logits = _logits(trained, changed)
+            logits = _logits(net.model, changed)
             guess, true = logits.argmax(axis=1), backend.to_host(y)
             share = np.divide(second - first, width, out=np.zeros_like(first), where=width > 0)
             found.append(
                 {
-                    "originals": first * trained.normalizer.scale + trained.normalizer.shift,
-                    "changed": second * trained.normalizer.scale + trained.normalizer.shift,
+                    "originals": first * net.normalizer.scale + net.normalizer.shift,
+                    "changed": second * net.normalizer.scale + net.normalizer.shift,
                     "true": true,
                     "predicted": guess,
-                    "confidence": trained.model.confidences(logits)[np.arange(len(guess)), guess],
-                    "clean": _logits(trained, x).argmax(axis=1) == true,
+                    "confidence": net.model.confidences(logits)[np.arange(len(guess)), guess],
+                    "clean": _logits(net.model, x).argmax(axis=1) == true,
                     "distance": np.sqrt((share.reshape(len(share), -1) ** 2).sum(axis=1)),
                 }
             )
         arrays = {name: np.concatenate([each[name] for each in found]) for name in found[0]}
         clean, right, distance = arrays.pop("clean"), arrays["predicted"] == arrays["true"], arrays.pop("distance")
-        fooled = np.flatnonzero(clean & ~right)[:IMAGES]
-        return cls(clean, right, distance, {f"attack_{name}": array[fooled] for name, array in arrays.items()})
+        confidence = float(arrays["confidence"][~right].mean()) if not right.all() else float("nan")
+        shown = np.flatnonzero(clean)[:IMAGES]
+        return cls(clean, right, distance, confidence, {f"attack_{name}": each[shown] for name, each in arrays.items()})
 
 
-def _logits(trained: TrainedModel, x: Any) -> np.ndarray:
+def _logits(model: Any, x: Any) -> np.ndarray:
     with no_grad():
-        return backend.to_host(trained.model(lent(x)).data).astype(np.float64)
+        return backend.to_host(model(lent(x)).data).astype(np.float64)
 
 
-def _minimal(trained: TrainedModel, looked_at: TrainedModel, attack: Attack, name: str, subset: Split) -> AttackResult:
-    """Of an attack that looks for the smallest perturbation."""
-    found = _Outcome.of(trained, looked_at, attack, subset)
-    lengths = np.sort(found.distance[found.clean & ~found.right])
-    accuracy, nothing = np.array([found.right.mean()]), np.empty(0)
-    result = AttackResult(name, nothing, accuracy, nothing, lengths, float(found.clean.mean()), len(subset))
-    _write(trained, result, found)
-    return result
+def takes_epsilon(spec: Mapping[str, Any]) -> bool:
+    return "epsilon" in {each.name for each in registry.parameters("attack", spec["name"])}
 
 
-def _other(source: TrainedModel, trained: TrainedModel) -> TrainedModel:
-    """The net whose gradients are followed, which has to take the same inputs."""
-    if not isinstance(source, TrainedModel) or source.inputs.in_shape != trained.inputs.in_shape:
-        raise UserError(f"{source.folder.path}: takes other inputs than {trained.folder.path}")
-    own, other = ((each.normalizer.shift, each.normalizer.scale) for each in (trained, source))
+def check_source(source: stored.StoredModel, in_shape: tuple[int, ...], normalizer: Normalizer) -> None:
+    """Raise UserError where the net whose gradients are followed takes other inputs."""
+    where = source.folder.path if isinstance(source, stored.StoredModel) else "the source"
+    if not isinstance(source, stored.StoredModel) or tuple(source.inputs.in_shape) != tuple(in_shape):
+        raise UserError(f"{where}: takes other inputs than the net that is attacked")
+    own, other = ((each.shift, each.scale) for each in (normalizer, source.normalizer))
     if not all(np.allclose(a, b, rtol=1e-3, atol=1e-6) for a, b in zip(own, other, strict=True)):
-        both = f"{source.folder.path} and {trained.folder.path}"
-        raise UserError(f"{both}: inputs are not normalized alike, so one cannot be asked about the other's")
-    return source
-
-
-def _write(trained: TrainedModel, result: AttackResult, last: _Outcome) -> None:
-    arrays = {
-        "epsilons": result.epsilons,
-        "accuracy": result.accuracy,
-        "control": result.control,
-        "distances": result.distances,
-        "clean": np.array(result.clean),
-        "count": np.array(result.count),
-        **last.arrays,
-    }
-    write_bytes(trained.folder.path / f"attack-{result.name}.npz", npz(arrays), durable=False)
+        raise UserError(f"{where}: its inputs are normalized otherwise, so it cannot be asked about those of this net")

@@ -101,15 +101,17 @@ def build_metrics(
     return metrics
 
 
-def build_attack(spec: Mapping[str, Any], data: Data) -> Attack:
+def build_attack(spec: Mapping[str, Any], data: Data, path: str = "train.attack") -> Attack:
     """The attack that a config names, within the range of the data: of bytes 0..255, else that of the training split.
 
+    Args:
+        path: where the config names it.
     Raises:
         ConfigError: the inputs are tokens.
     """
     x = data.splits["train"].x
     if data.dataset.tokens:
-        raise ConfigError([Problem("train.attack", "changes numbers, and the inputs of these data are tokens")])
+        raise ConfigError([Problem(path, "changes numbers, and the inputs of these data are tokens")])
     ends = (0, 255) if x.dtype == np.uint8 else (np.min(x), np.max(x))
     attack: Attack = registry.build("attack", spec)
     low, high = (data.normalizer.apply(np.full((1, *data.in_shape), end))[0] for end in ends)

@@ -26,6 +26,7 @@ from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.data.text import token_sizes
 from dlcourse.errors import ConfigError, DataError, Problem, UserError
 from dlcourse.experiment import initial_weights
+from dlcourse.experiment.attacking import Attacked, AttackResult, Attacks
 from dlcourse.experiment.building import build_attack, build_loss, build_metrics, build_model
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
 from dlcourse.experiment.optimizer import build_optimizer, group_schedules, refusals
@@ -67,6 +68,7 @@ class Experiment:
             nothing else is measured.
         initial: where the initial weights came from, and which are frozen, in lines for the log.
         evaluator: measures, and gives the outputs over a split.
+        attacks: what the trained model is attacked by at the end.
     """
 
     config: Mapping[str, Any]
@@ -77,6 +79,7 @@ class Experiment:
     metrics: dict[str, Any]
     initial: list[str] = field(default_factory=list)
     evaluator: Evaluator = field(default_factory=Evaluator)
+    attacks: Attacks = Attacks((), {})
 
     @classmethod
     def from_config(
@@ -101,6 +104,7 @@ class Experiment:
             with _located(config):
                 return cls.from_config(config.data, backend, first_batches, goes_on, prepare)
         source = None if goes_on else initial_weights.named_by(config["train"])
+        attacks = Attacks.of(config, backend.name)
         random.manual_seed(training_seed(config))
         data = prepare(config["data"], config["seed"])
         counts = class_counts(data)
@@ -129,6 +133,8 @@ class Experiment:
             mismatches=task_mismatches(config, data.task),
             refusals=refusals(config["optimizer"], model, experiment.total_steps),
         )
+        experiment.attacks = attacks
+        attacks.check(data)
         experiment._check_averaging()
         experiment._check_views()
         experiment._check_mixing()
@@ -361,6 +367,11 @@ class Experiment:
     def answering(self) -> Any:
         """The model as it is asked at the end: with test-time augmentation where the config says so."""
         return over_views(self.model, self.train["tta"])
+
+    def attacked(self, spec: Mapping[str, Any], folder: Path) -> AttackResult:
+        """What one of the config's ``attacks`` does to the model; its file goes into the folder."""
+        net = Attacked(self.model.eval(), self.data, self.data.normalizer, self.dtype, self.backend)
+        return self.attacks.measure(net, spec, folder)
 
     def evidence(
         self, events: list[Event], metrics: Mapping[str, Mapping[str, float]], status: str = "done"

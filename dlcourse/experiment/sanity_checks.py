@@ -36,9 +36,11 @@ _NO_REGULARIZATION = {
 
 def one_step(config: Config) -> Config:
     """The config of a run of a single step, evaluated at its end only: nothing to choose from, nothing to stop by."""
-    step = {"train.epochs": None, "train.steps": 1, "train.eval_every": 0}
+    step: dict[str, Any] = {"train.epochs": None, "train.steps": 1, "train.eval_every": 0}
     if "metric" in (config.data["optimizer"].get("schedule") or {}):
         step["optimizer.schedule"] = None
+    if config.data["attacks"]:
+        step["attacks"] = [{**attack, "sizes": 1, "count": 2} for attack in config.data["attacks"]]
     return config.apply_overrides({**step, "train.early_stopping": None, "train.best": None, "train.swa": None})
 
 

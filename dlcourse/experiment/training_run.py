@@ -5,13 +5,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dlcourse.backend import memory, tracing
-from dlcourse.config import metric_facts
+from dlcourse.config import attack_label, metric_facts
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError, named
+from dlcourse.experiment.attacking import AttackResult, attack_table
 from dlcourse.experiment.baseline import Judgement, judge
 from dlcourse.experiment.building import metric_units
 from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.generation import sampler
 from dlcourse.experiment.identity import check_data
+from dlcourse.experiment.masking import masking_notes
 from dlcourse.experiment.notes import notes
 from dlcourse.experiment.past_steps import check_past
 from dlcourse.experiment.result import Result
@@ -56,6 +58,7 @@ class Run:
         metrics: by split, once :meth:`run` is done.
         estimates: the model's fitted numbers.
         advice: what the rules found, once it has ended.
+        attacked: what the config's attacks did to the model, once it has ended.
         history: the events of ``metrics.jsonl``.
     """
 
@@ -76,6 +79,7 @@ class Run:
         self.estimates: dict[str, float] = {}
         self.judgement: Judgement | None = None
         self.advice: list[AdviceFacts] = []
+        self.attacked: list[AttackResult] = []
         train = experiment.train
         self.store = CheckpointStore(folder.checkpoints)
         self.history = History(folder.metrics, train["log_every"], log)
@@ -214,7 +218,19 @@ class Run:
         self._explain(list(experiment.loaders))
         self.judgement = judge(experiment, arrays)
         self._advise("done")
+        self._attack()
         self._write_result("done", weights={"from": weights, "step": step}, baseline=self._baseline)
+
+    def _attack(self) -> None:
+        """Measure the model under the config's attacks; one that fails costs nothing of the run."""
+        for spec in self.experiment.attacks.specs:
+            try:
+                found = self.experiment.attacked(spec, self.folder.path)
+            except Exception as error:  # a plugin's attack may do anything, and not each model has a gradient
+                self.log(f"the attack {attack_label(spec)} was not measured: {named(error)}")
+                continue
+            self.attacked.append(found)
+            self.metrics.setdefault(found.split, {}).update(found.metrics)
 
     def _explain(self, measured: list[str]) -> None:
         """Write what pictures of what a net sees are drawn from; what goes wrong in it costs nothing of the run."""
@@ -244,6 +260,10 @@ class Run:
                 self.log(text)
         if trainer.train_step.skipped:
             self.log(_loss_scale(trainer))
+        if self.attacked:
+            self.log(f"under attack\n{attack_table(self.attacked)}")
+            for note in masking_notes(self.attacked):
+                self.log(f"note: {note}")
         if self.estimates:
             self.log(estimate_lines(self.estimates))
         if self.profile is not None:

@@ -149,10 +149,14 @@ def legend(axes: Axes, handles: Sequence[Any] | None = None) -> None:
             break
 
 
-def shared_legend(figure: Figure, axes: Axes, columns: int | None = None) -> None:
-    """One row of labels (or rows of so many) below all panels, those of one panel standing for all."""
-    handles, labels = axes.get_legend_handles_labels()
-    _enlarge_points(figure.legend(handles, labels, loc="outside lower center", ncols=columns or len(handles)))
+def shared_legend(figure: Figure, axes: Axes | Sequence[Axes], columns: int | None = None) -> None:
+    """One row of labels (or rows of so many) below all panels, those of one panel standing for all, or of several."""
+    named: dict[str, Any] = {}
+    for each in [axes] if isinstance(axes, Axes) else axes:
+        for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    columns = min(columns or len(named), len(named))
+    _enlarge_points(figure.legend([*named.values()], [*named], loc="outside lower center", ncols=columns))
 
 
 def _enlarge_points(legend: Legend) -> None:

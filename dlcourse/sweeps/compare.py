@@ -237,8 +237,8 @@ def overlaid(flat: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The paths whose values differ between the configs, without ``name`` and ``metrics``, which are shown anyway."""
-    return [path for path in differing_paths(configs) if path not in ("name", "metrics")]
+    """The paths whose values differ between the configs, without those that are shown anyway, as names or metrics."""
+    return [path for path in differing_paths(configs) if path not in ("name", "metrics", "attacks")]
 
 
 def sorted_by(records: list[Record], metric: str) -> list[Record]:

@@ -1,5 +1,6 @@
 """Attacks: their equations, PyTorch's numbers on the same weights, and that they leave the model as it was."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -85,10 +86,45 @@ def test_many_steps_are_at_least_as_strong_as_one(net, inputs) -> None:
     def loss(found: Any) -> float:
         return dl.functional.cross_entropy(net.eval()(dl.tensor(found)), y).item()
 
-    for epsilon in (0.02, 0.05, 0.1):
-        one, many = (loss(attack(net, x, y)) for attack in (FGSM(epsilon), PGD(epsilon, 20, random_start=False)))
-        assert loss(x) < one <= many * (1 + 1e-3)
-        assert loss(RandomNoise(epsilon)(net, x, y)) < one
+    for epsilon, norm in ((0.02, "linf"), (0.05, "linf"), (0.1, "linf"), (0.2, "l2"), (0.5, "l2"), (1.0, "l2")):
+        attacks = FGSM(epsilon, norm), PGD(epsilon, 20, norm=norm, random_start=False), PGD(epsilon, 20, norm=norm)
+        one, many, from_noise = (loss(attack(net, x, y)) for attack in attacks)
+        assert loss(x) < one <= many * (1 + 1e-3) and one <= from_noise * (1 + 1e-2)
+        assert loss(RandomNoise(epsilon, norm)(net, x, y)) < one
+
+
+@pytest.mark.parametrize("attack", [FGSM(0.1), PGD(0.1, steps=3), DeepFool(steps=3)], ids=ids)
+def test_the_net_is_asked_as_in_evaluation(attack: Attack, net, inputs) -> None:
+    """Dropout drops nothing, and batch norm takes the running statistics, whatever the net's mode is."""
+    x, y = inputs
+    training, evaluating = (attack(net.train(mode), x, y) for mode in (True, False))
+    np.testing.assert_array_equal(training, evaluating)
+
+
+def test_a_step_against_an_attack_is_a_step_on_what_it_makes(net, inputs) -> None:
+    """Running statistics see the changed inputs once, and nothing of the attack's own passes."""
+    x, y = inputs
+    attack, other = PGD(0.1, steps=3), copy.deepcopy(net)
+    changed = attack(other, x, y, 0)
+    steps = []
+    for model, given, against in ((net, x, attack), (other, changed, None)):
+        step = dl.TrainStep(
+            model.train(), dl.functional.cross_entropy, dl.optim.SGD(model.parameters(), 0.1), attack=against
+        )
+        step.stream = (0, 0)
+        step(given, y)
+        steps.append(model.state_dict())
+    assert steps[0].keys() == steps[1].keys()
+    for name, array in steps[0].items():
+        np.testing.assert_allclose(array, steps[1][name], atol=1e-6, err_msg=name)
+
+
+def test_one_perturbation_is_found_on_some_inputs_and_tried_on_others(net, inputs) -> None:
+    x, y = inputs
+    attack = Universal(0.1, steps=5)
+    attack.fit(net, [(x[:4], y[:4]), (x[4:8], y[4:8])])
+    np.testing.assert_array_equal(attack(net, x[8:], y[8:]), np.clip(x[8:] + attack.perturbation, 0, 1))
+    assert np.isclose(abs(attack.perturbation), 0.1).mean() > 0.5
 
 
 def test_the_smallest_perturbations_are_smaller_than_a_step_that_suffices(net, inputs) -> None:

@@ -235,21 +235,38 @@ def two_players(path: Path) -> Path:
 
 
 def attacked(path: Path) -> Path:
-    """Measured under three attacks: along a range of sizes, at one size, and by the smallest perturbation."""
+    """Measured under attacks: along a range of sizes in two norms, at one size, and by the smallest perturbation."""
     write_run(path, model="{name: mlp}", arrays=folders.image_arrays(), facts=folders.CIFAR)
+    write_attacks(path)
+    return path
+
+
+def write_attacks(path: Path, slope: float = 8.0) -> None:
     rng = np.random.default_rng(0)
     before = rng.integers(0, 200, (10, 8, 8, 3)).astype(float)
     images = {"attack_originals": before, "attack_changed": before + rng.normal(0, 20, before.shape)}
     images |= {"attack_true": np.arange(10), "attack_predicted": np.arange(10)[::-1]}
     images |= {"attack_confidence": rng.uniform(size=10)}
     clean, nothing = np.array(0.6), np.empty(0)
-    for name, sizes, distances in (
-        ("fgsm", np.array([0.01, 0.02, 0.05]), nothing),
-        ("pgd", np.array([0.03]), nothing),
-        ("deepfool", nothing, np.sort(rng.uniform(0, 0.2, 60))),
+    for place, (name, sizes, distances) in enumerate(
+        (
+            ("fgsm", np.array([0.01, 0.02, 0.05]), nothing),
+            ("pgd(random_start=False, target=least_likely)", np.array([0.01, 0.05]), nothing),
+            ("pgd", np.array([0.03]), nothing),
+            ("pgd(norm=l2)", np.array([0.05, 0.15]), nothing),
+            ("deepfool", nothing, np.sort(rng.uniform(0, 0.2, 60))),
+        )
     ):
-        curves = {"epsilons": sizes, "accuracy": 0.6 - 8 * sizes, "control": 0.6 - sizes, "distances": distances}
-        np.savez(path / f"attack-{name}.npz", **curves, **images, clean=clean, count=np.array(100))
+        norm = "l2" if "l2" in name else "linf"
+        curves = {"epsilons": sizes, "accuracy": np.maximum(0.6 - slope * sizes, 0), "control": 0.6 - sizes}
+        curves |= {"distances": distances, "label": np.array(name), "norm": np.array(norm), "place": np.array(place)}
+        np.savez(path / f"attack-{place}.npz", **curves, **images, clean=clean, count=np.array(100))
+
+
+def attacked_nets(path: Path) -> Path:
+    folders.curve_sweep(path, "train.attack", [None, {"name": "pgd", "epsilon": 0.05, "steps": 7}, LONG])
+    for index in range(3):
+        write_attacks(path / "points" / f"{index:03d}", 8.0 / (1 + index))
     return path
 
 
@@ -494,6 +511,7 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     diffused_points: ["noising", "denoising", "denoising_paths"],
     diffused_images: ["noising", "denoising", "judged_samples", "judged_steps"],
     attacked: [*OF_IMAGES, "mistakes", "attack_accuracy", "attacked_images"],
+    attacked_nets: ["categories", "robustness", "curves"],
     explained: EXPLAINED,
     attention_of_heads: ["attention"],
     attention_of_answers: ["attention"],

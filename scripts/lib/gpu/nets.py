@@ -32,7 +32,8 @@ TRAIN = {"steps": 20, "batch_size": 25, "log_every": 1, "eval_every": 0, "evalua
 
 
 def nets(folder: Path) -> dict[str, Config]:
-    """Nets that between them need all kinds of kernels, with dropout, augmentation, schedules and a short last batch.
+    """Nets that between them need all kinds of kernels, with dropout, augmentation, schedules and a short last batch,
+    and one that is trained against an attack.
 
     Args:
         folder: where a text to learn from is put.
@@ -60,7 +61,7 @@ def nets(folder: Path) -> dict[str, Config]:
             tokens, {"name": "adamw", "lr": 1e-3},
         ),
     }  # fmt: skip
-    return {
+    found = {
         name: {
             "name": name,
             "seed": 3,
@@ -73,6 +74,10 @@ def nets(folder: Path) -> dict[str, Config]:
         }
         for name, (model, data, optimizer) in models.items()
     }
+    # In the Euclidean norm, as signs of gradients near 0 are chance.
+    attack = {"name": "pgd", "epsilon": 0.5, "steps": 2, "norm": "l2"}
+    found["attacked"] = {**changed(found["cnn"], attack=attack), "name": "attacked"}
+    return found
 
 
 def changed(config: Config, precision: str = "float32", **train: Any) -> Config:
