@@ -56,6 +56,8 @@ def as_tensor(value: Any, *, like: TensorBase | None = None) -> "Tensor":
     kind = promotion.beside_numbers(like.dtype, raw.dtype)
     if kind.kind in "iu":
         raw = _whole(value, kind)
+    if not raw.ndim:  # filled in: a copy from the host could not be part of a captured step
+        return new(backend.of(like.data).xp.full((), raw.item(), dtype=kind))
     return tensor(raw, dtype=kind, device=like.device)
 
 

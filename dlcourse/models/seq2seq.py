@@ -172,7 +172,7 @@ class Seq2Seq(Model):
         hidden = self.bridge(whole).tanh()
         state: Any = (hidden, hidden * 0) if self.kind == "lstm" else hidden
         keys = None if self.attention is None else self.attention.key(read)
-        looked = Tensor(padding * np.asarray(0, read.dtype))  # nowhere
+        looked = read.new_zeros(tokens.shape)  # nowhere
         for token in before:
             context = whole
             if self.attention is not None:

@@ -200,7 +200,8 @@ def _pushed(x: Tensor, weights: list[Tensor], lengths: Lengths | None, *pushes: 
     weight, *rest = weights
     xp = backend.array_module(x.data)
     flag = Tensor(lengths.padding.astype(x.dtype))
-    column = xp.repeat(xp.asarray(pushes, dtype=weight.dtype), len(weight) // len(pushes))[:, None]
+    shape = (len(weight) // len(pushes), 1)
+    column = xp.concatenate([xp.full(shape, push, dtype=weight.dtype) for push in pushes])
     return concatenate([x, flag], axis=2), [concatenate([weight, Tensor(column)], axis=1), *rest]
 
 

@@ -106,7 +106,8 @@ class Stream:
         global _noting
         graph, _noting = _noting, None
         for array, before in reversed(graph.before):
-            array[...] = before
+            if array.flags.writeable:  # one that is read only, as a broadcast one, is a view of another
+                array[...] = before
         graph.before.clear()
         return graph
 

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import dlcourse as dl
-from dlcourse import nn
+from dlcourse import functional as F
+from dlcourse import nn, optim
 from dlcourse.autograd import no_grad
 from dlcourse.errors import ArgumentError
 from dlcourse.models import GPT
+from dlcourse.training.step import TrainStep
 
 LLAMA = {"positions": "rotary", "norm": "rms_norm", "feed_forward": "swiglu", "num_kv_heads": 2, "bias": False}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -36,26 +38,26 @@ def tokens() -> np.ndarray:
 def torch_gpt(model: GPT, x: np.ndarray) -> np.ndarray:
     """The same in PyTorch's functions, from the model's arrays."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
-    F, given = torch.nn.functional, {key: torch.tensor(value) for key, value in model.state_dict().items()}
+    nnf, given = torch.nn.functional, {key: torch.tensor(value) for key, value in model.state_dict().items()}
 
     def linear(name: str, h: Any) -> Any:
-        return F.linear(h, given[f"{name}.weight"], given.get(f"{name}.bias"))
+        return nnf.linear(h, given[f"{name}.weight"], given.get(f"{name}.bias"))
 
     def norm(name: str, h: Any) -> Any:
         weight, bias = given[f"{name}.weight"], given.get(f"{name}.bias")
         rms = isinstance(model.norm, nn.RMSNorm)
-        return F.rms_norm(h, (16,), weight) if rms else F.layer_norm(h, (16,), weight, bias)
+        return nnf.rms_norm(h, (16,), weight) if rms else nnf.layer_norm(h, (16,), weight, bias)
 
     def attention(name: str, h: Any) -> Any:
         few = model.blocks[0].attention.num_kv_heads
-        joined = F.linear(h, given[f"{name}.in_proj_weight"], given.get(f"{name}.in_proj_bias"))
+        joined = nnf.linear(h, given[f"{name}.in_proj_weight"], given.get(f"{name}.in_proj_bias"))
         q, k, v = (part.unflatten(-1, (-1, 4)).transpose(1, 2) for part in joined.split([16, 4 * few, 4 * few], -1))
         if model.blocks[0].attention.rotary is not None:
             angles = torch.outer(torch.arange(T), 10_000.0 ** -torch.tensor([0, 0.5]))
             turn = torch.polar(torch.ones_like(angles), angles)
             q, k = (torch.complex(*each.chunk(2, -1)) * turn for each in (q, k))
             q, k = (torch.cat([each.real, each.imag], -1) for each in (q, k))
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        y = nnf.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         return linear(f"{name}.out_proj", y.transpose(1, 2).flatten(2))
 
     h = given["token_embedding.weight"][torch.tensor(x)]
@@ -70,11 +72,11 @@ def torch_gpt(model: GPT, x: np.ndarray) -> np.ndarray:
         g = norm(f"{block}.norm2", h)
         inner = linear(f"{block}.expand", g)
         if f"{block}.gate.weight" in given:
-            inner = F.silu(linear(f"{block}.gate", g)) * inner
+            inner = nnf.silu(linear(f"{block}.gate", g)) * inner
         else:
-            inner = F.gelu(inner, approximate="tanh")
+            inner = nnf.gelu(inner, approximate="tanh")
         h = h + linear(f"{block}.shrink", inner)
-    return F.linear(norm("norm", h), given["token_embedding.weight" if model.head is None else "head.weight"]).numpy()
+    return nnf.linear(norm("norm", h), given["token_embedding.weight" if model.head is None else "head.weight"]).numpy()
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -94,6 +96,16 @@ def test_the_cache_and_a_beginning_anew_give_what_the_whole_gives(name: str, dev
         logits, _ = model.next_logits(dl.tensor(x[:, :1]).data, state)  # the context is full: its last half again
         again = np.concatenate([x, x[:, :1]], axis=1)[:, -T // 2 :]
         np.testing.assert_allclose(logits.numpy(), model(again).numpy()[:, -1], atol=2e-5)
+
+
+@pytest.mark.filterwarnings("error::dlcourse.backend.cuda.graph.NotCaptured")
+@pytest.mark.parametrize("name", ["llama", "sinusoidal"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_variant_is_trained_on_a_device(name: str, precision: str, device: str) -> None:
+    model, x = GPT((T,), V, 1, 4, 16, dropout=0.1, **VARIANTS[name]).to(dtype=precision), tokens()
+    step = TrainStep(model, F.cross_entropy, optim.AdamW(model.parameters(), lr=0.01))
+    losses = [step(x, x).item() for _ in range(12)]
+    assert losses[-1] < 0.8 * losses[0]
 
 
 @pytest.mark.parametrize("name", ["llama", "sinusoidal"])

@@ -97,9 +97,10 @@ def test_an_answer_is_written_with_its_own_tokens_and_learned_with_the_true_ones
     np.testing.assert_allclose(model(X).numpy(), forced, atol=1e-6)
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
-def test_it_learns_four_answers_by_heart(precision: str, device: str) -> None:
-    model = Seq2Seq((4,), VOCABULARY, hidden=16, embedding=8, dropout=0.1)
+@pytest.mark.filterwarnings("error::dlcourse.backend.cuda.graph.NotCaptured")
+@pytest.mark.parametrize(("precision", "kind"), [("float32", "gru"), ("float16", "lstm"), ("bfloat16", "gru")])
+def test_it_learns_three_answers_by_heart(precision: str, kind: str, device: str) -> None:
+    model = Seq2Seq((4,), VOCABULARY, kind, hidden=16, embedding=8, dropout=0.1)
     model.adapt(X, Y)
     model.to(dtype=precision)
     step = TrainStep(model, None, optim.Adam(model.parameters(), lr=0.02), clip_norm=1.0)
