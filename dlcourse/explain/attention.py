@@ -7,6 +7,7 @@ from dlcourse.autograd import Tensor, as_tensor, no_grad
 from dlcourse.errors import ArgumentError
 from dlcourse.explain.scores import looking_into
 from dlcourse.nn import Module, MultiheadAttention
+from dlcourse.nn.calls import require_module
 
 __all__ = ["attention_maps"]
 
@@ -28,6 +29,7 @@ def attention_maps(model: Module, inputs: Any) -> dict[str, Tensor]:
         >>> maps[""][0, 0].numpy().round(2).tolist()
         [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.33, 0.33, 0.33]]
     """
+    require_module(model)
     names = {each: name for name, each in model.named_modules() if isinstance(each, MultiheadAttention)}
     found: dict[str, Tensor] = {}
 

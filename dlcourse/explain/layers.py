@@ -8,7 +8,7 @@ from dlcourse.backend.device import Array, array_module
 from dlcourse.errors import ArgumentError, ArgumentTypeError
 from dlcourse.explain.scores import inputs_of, looking_into
 from dlcourse.nn import Linear, Module
-from dlcourse.nn.calls import noting_calls
+from dlcourse.nn.calls import noting_calls, require_module
 from dlcourse.nn.conv import Convolution
 
 __all__ = ["activations", "convolutional_layers", "features", "filters"]
@@ -157,6 +157,7 @@ def filters(model: Module, layer: Layer | None = None) -> Tensor:
     Raises:
         ArgumentError: there is no convolution of images, or the layer is none.
     """
+    require_module(model)
     if layer is None:
         for each in model.modules():
             if isinstance(each, Convolution) and each.axes == 2:

@@ -11,6 +11,7 @@ from dlcourse.autograd import Tensor
 from dlcourse.backend.random import generator
 from dlcourse.errors import ShapeError
 from dlcourse.nn import Module
+from dlcourse.nn.calls import require_module
 
 __all__ = ["cascading_randomization", "rank_correlation"]
 
@@ -30,6 +31,7 @@ def cascading_randomization(model: Module, seed: int = 0) -> Iterator[tuple[str,
         >>> [name for name, _ in dl.explain.cascading_randomization(model)]
         ['2', '0']
     """
+    require_module(model)
     changed = copy.deepcopy(model)
     layers = [(name, list(module.own_parameters())) for name, module in changed.named_modules()]
     for number, (name, parameters) in enumerate(reversed([each for each in layers if each[1]])):

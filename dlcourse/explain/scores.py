@@ -11,7 +11,7 @@ from dlcourse.autograd import Tensor, as_tensor, enable_grad, grad, no_grad
 from dlcourse.backend.device import Array, array_module
 from dlcourse.errors import ArgumentError, ArgumentTypeError, ShapeError
 from dlcourse.nn import Module
-from dlcourse.nn.calls import in_evaluation
+from dlcourse.nn.calls import in_evaluation, require_module
 
 __all__ = ["input_gradient"]
 
@@ -24,7 +24,11 @@ def looking_into(model: Module) -> Iterator[None]:
     """Inside the ``with`` block the model is in evaluation mode and its parameters record nothing, on its device.
 
     Afterwards it is as it was: gradients, flags and running statistics too.
+
+    Raises:
+        ArgumentTypeError: it is no module.
     """
+    require_module(model)
     parameters = [each for each in model.parameters() if each.requires_grad]
     first = next(model.parameters(), None)
     device = backend.current() if first is None else backend.of(first.data)

@@ -17,8 +17,9 @@ from dlcourse import backend
 from dlcourse.autograd import Parameter, linalg, shape
 from dlcourse.autograd.base import array_of
 from dlcourse.errors import ArgumentError, ArgumentTypeError
-from dlcourse.interop.trace import Trace, input_shape, require_module, sample, trace
+from dlcourse.interop.trace import Trace, input_shape, sample, trace
 from dlcourse.nn import Flatten, Linear, Module, Unflatten
+from dlcourse.nn.calls import require_module
 from dlcourse.nn.conv import Convolution, _ConvTranspose
 from dlcourse.nn.norm import _ChannelNorm
 from dlcourse.nn.utils.parametrize import ParametrizationList

@@ -34,8 +34,8 @@ from dlcourse import backend, serialize
 from dlcourse.autograd import Tensor
 from dlcourse.errors import ArgumentTypeError, CheckpointError, UserError
 from dlcourse.interop.layout import in_torch_names, places
-from dlcourse.interop.trace import require_module
 from dlcourse.nn import Module
+from dlcourse.nn.calls import require_module
 from dlcourse.nn.module import IncompatibleKeys
 
 __all__ = ["from_torch_arrays", "load_torch_state_dict", "to_torch_arrays", "to_torch_state_dict"]

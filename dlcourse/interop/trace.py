@@ -8,10 +8,10 @@ import numpy as np
 from dlcourse.autograd import Function, Tensor, no_grad
 from dlcourse.autograd.base import array_of
 from dlcourse.autograd.graph import observing
-from dlcourse.errors import ArgumentError, ArgumentTypeError
+from dlcourse.errors import ArgumentError
 from dlcourse.nn import Embedding, Module
 
-__all__ = ["Call", "Trace", "input_shape", "require_module", "sample", "trace"]
+__all__ = ["Call", "Trace", "input_shape", "sample", "trace"]
 
 
 class Call(NamedTuple):
@@ -73,14 +73,6 @@ def _tensors(value: Any) -> Sequence[Tensor]:
     if isinstance(value, tuple | list):
         return [tensor for each in value if each is not None for tensor in _tensors(each)]
     raise ArgumentError(f"expected a model that returns tensors, got a {type(value).__name__}")
-
-
-def require_module(model: Any) -> None:
-    """Raise ArgumentTypeError unless it is a module of this package."""
-    if not isinstance(model, Module):
-        raise ArgumentTypeError(
-            f"expected a model of dlcourse.nn, got a {type(model).__module__}.{type(model).__name__}"
-        )
 
 
 def input_shape(model: Module, given: Any) -> tuple[int, ...] | None:

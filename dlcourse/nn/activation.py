@@ -71,7 +71,7 @@ class LeakyReLUFunction(Curve):
         self.negative_slope = negative_slope
 
     def value(self, xp: Any, x: Array) -> Array:
-        return xp.where(x > 0, x, self.negative_slope * x)
+        return xp.maximum(x, 0) + self.negative_slope * xp.minimum(x, 0)
 
     def slope(self, xp: Any, x: Array) -> Array:
         return xp.where(x > 0, x.dtype.type(1), x.dtype.type(self.negative_slope))
@@ -233,7 +233,7 @@ class SoftplusFunction(Curve):
     def value(self, xp: Any, x: Array) -> Array:
         bx = self.scaled(x)
         smooth = xp.maximum(bx, 0) + xp.log1p(xp.exp(-abs(bx)))
-        return xp.where(bx > self.threshold, x, smooth / self.beta)
+        return xp.where(bx > self.threshold, x, smooth if self.beta == 1 else smooth / self.beta)
 
     def slope(self, xp: Any, x: Array) -> Array:
         bx = self.scaled(x)

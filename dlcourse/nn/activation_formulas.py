@@ -5,6 +5,7 @@ from typing import Any
 from dlcourse.autograd import Tensor, apply
 from dlcourse.autograd.elementwise import Curve, Piecewise, logistic
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.select import selected
 from dlcourse.errors import ArgumentError
 from dlcourse.nn.activation import Activation, refuse_in_place
 from dlcourse.nn.module import Module
@@ -272,13 +273,10 @@ class Softshrink(Activation):
 def hardshrink(x: Tensor, lambd: float = 0.5) -> Tensor:
     """x where |x| > l, else 0; slope 1 or 0."""
 
-    def outside(xp: Any, x: Array) -> Array:
-        return (x < -lambd) | (x > lambd)
-
     def value(xp: Any, x: Array) -> Array:
-        return xp.where(outside(xp, x), x, x.dtype.type(0))
+        return selected(x, ~(xp.abs(x) <= lambd))  # NaN stays
 
-    return apply(Piecewise("hardshrink", value, outside), x)
+    return apply(Piecewise("hardshrink", value, lambda xp, x: xp.abs(x) > lambd), x)
 
 
 class Hardshrink(Activation):

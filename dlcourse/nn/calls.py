@@ -1,9 +1,10 @@
-"""Call a model in evaluation mode, and note what its modules take and give."""
+"""Call a model in evaluation mode, note what its modules take and give, and refuse what is none."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from dlcourse.errors import ArgumentTypeError
 from dlcourse.nn.module import Module
 
 Note = Callable[[Module, tuple[Any, ...], Any], None]
@@ -36,3 +37,11 @@ def in_evaluation(model: Module) -> Iterator[None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+def require_module(model: Any) -> None:
+    """Raise ArgumentTypeError unless it is a module of this package."""
+    if not isinstance(model, Module):
+        raise ArgumentTypeError(
+            f"expected a model of dlcourse.nn, got a {type(model).__module__}.{type(model).__name__}"
+        )

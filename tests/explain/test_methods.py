@@ -338,6 +338,12 @@ class Twice(nn.Module):
         (lambda m, x: explain.saliency(m, x[:0]), ShapeError, "a batch of inputs"),
         (lambda m, x: explain.saliency(m[:6], x), ShapeError, r"scores \(N, K\), got shape"),
         (lambda m, x: explain.saliency(Twice(), x), ShapeError, "got a tuple"),
+        *((call, TypeError, "expected a model of dlcourse.nn, got a builtins.function") for call in (
+            lambda m, x: explain.saliency(lambda x: x, x),
+            lambda m, x: explain.filters(lambda x: x),
+            lambda m, x: explain.attention_maps(lambda x: x, x),
+            lambda m, x: next(explain.cascading_randomization(lambda x: x)),
+        )),
         (lambda m, x: explain.saliency(Voting(), x), ArgumentError, "occlusion needs none"),
         (lambda m, x: explain.grad_cam(nn.Sequential(nn.Flatten(), nn.Linear(216, 4)), x), ArgumentError,
          "Grad-CAM needs a convolutional layer; this model has none; use saliency"),

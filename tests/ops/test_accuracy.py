@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dlcourse import backend
+from dlcourse import backend, nn
 from dlcourse import functional as F
 from dlcourse.autograd import Tensor, tensor
 from dlcourse.backend.kernels import activation
@@ -70,6 +70,15 @@ def test_the_case_that_was_reported(device: str) -> None:
     np.testing.assert_allclose(F.sigmoid(x).numpy(), [2.0611537e-09, 8.756511e-27], rtol=1e-6)
     F.sigmoid(x).log().sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), [1, 1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 20_000], ids=["few", "many"])
+@pytest.mark.parametrize("name", nn.ACTIVATIONS)
+def test_no_activation_hides_what_is_no_number(name: str, size: int, device: str) -> None:
+    x = np.zeros(size, "f4")
+    x[-1] = np.nan
+    y = getattr(F, name)(tensor(x)).numpy()
+    assert np.isnan(y[-1]) and np.isfinite(y[:-1]).all()
 
 
 def test_references_and_overrides_have_the_same_tails() -> None:

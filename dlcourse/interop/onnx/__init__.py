@@ -29,8 +29,9 @@ from dlcourse.interop.onnx.convert import Conversion
 from dlcourse.interop.onnx.fold import folded
 from dlcourse.interop.onnx.graph import Unsayable, Value
 from dlcourse.interop.onnx.step import Step, exports
-from dlcourse.interop.trace import Trace, input_shape, require_module, sample, trace
+from dlcourse.interop.trace import Trace, input_shape, sample, trace
 from dlcourse.nn import Module
+from dlcourse.nn.calls import require_module
 
 __all__ = ["OPSET", "Step", "Unsayable", "Value", "export", "exports", "to_onnx"]
 
