@@ -5,7 +5,6 @@ from typing import Any
 from dlcourse.autograd import Tensor, apply
 from dlcourse.autograd.elementwise import Curve, Piecewise, logistic
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.select import selected
 from dlcourse.errors import ArgumentError
 from dlcourse.nn.activation import Activation, refuse_in_place
 from dlcourse.nn.module import Module
@@ -274,7 +273,7 @@ def hardshrink(x: Tensor, lambd: float = 0.5) -> Tensor:
     """x where |x| > l, else 0; slope 1 or 0."""
 
     def value(xp: Any, x: Array) -> Array:
-        return selected(x, ~(xp.abs(x) <= lambd))  # NaN stays
+        return xp.where(xp.abs(x) <= lambd, x.dtype.type(0), x)  # NaN stays
 
     return apply(Piecewise("hardshrink", value, lambda xp, x: xp.abs(x) > lambd), x)
 

@@ -11,7 +11,7 @@ IMAGES = {"name": "synthetic_images", "samples": 500, "classes": 6, "image_size"
 IMAGES |= {"normalize": "minmax"}
 
 
-@pytest.mark.parametrize(("name", "enough"), [("mnist_lenet", 0.35), ("cifar10_deeper", 0.8)])
+@pytest.mark.parametrize(("name", "enough"), [("mnist_lenet", 0.35), ("cifar10_deeper", 0.8), ("cifar10_cnn", 0.8)])
 def test_nets_learn(name: str, enough: float, tmp_path: Path) -> None:
     changes = {"train__epochs": 6, "train__batch_size": 25, "train__evaluate": ["val"]}
     assert run(f"08_cnn/{name}", tmp_path, data=IMAGES, **changes).metrics["val"]["accuracy"] > enough
