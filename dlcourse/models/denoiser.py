@@ -10,6 +10,7 @@ from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
 from dlcourse.errors import ShapeError
 from dlcourse.models.cnn import image_shape
+from dlcourse.nn.initializer import initializer
 
 __all__ = ["DenoisingMLP", "TimeEmbedding", "UNet"]
 
@@ -41,22 +42,33 @@ class TimeEmbedding(nn.Module):
 class DenoisingMLP(nn.Module):
     """For vectors: h <- SiLU(W h + b + V e(t)) for each hidden layer, then Linear; e is a :class:`TimeEmbedding`.
 
+    The first h is x, beside it sin(2^k pi / 2 x) and cos(2^k pi / 2 x) for k = 0 ... ``frequencies`` - 1: with them
+    it learns what changes within a short way (Tancik et al. 2020, "Fourier features let networks learn high frequency
+    functions in low dimensional domains").
+
     Args:
         in_features: of an input, and of the output.
         hidden: widths of the hidden layers.
+        frequencies: of the sinusoids of each number.
     """
 
-    def __init__(self, in_features: int, hidden: list[int]):
+    def __init__(self, in_features: int, hidden: list[int], frequencies: int = 0):
         super().__init__()
-        width = 2 * -(-max(hidden, default=2) // 2)
+        self.frequencies = frequencies
+        width, first = 2 * -(-max(hidden, default=2) // 2), in_features * (1 + 2 * frequencies)
         self.embedding = TimeEmbedding(width)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip([in_features, *hidden], hidden, strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip([first, *hidden], hidden, strict=False))
         self.times = nn.ModuleList(nn.Linear(width, b) for b in hidden)
         self.activation = nn.SiLU()
-        self.output = nn.Linear(hidden[-1] if hidden else in_features, in_features)
+        self.output = nn.Linear(hidden[-1] if hidden else first, in_features)
+        for layer in (*self.layers, *self.times):
+            initializer("auto").fill(layer, nn.SiLU.gain, nn.SiLU.saturates)
 
     def forward(self, x: Tensor, t: Array) -> Tensor:
         e, h = self.embedding(t, x.dtype), x.flatten(1)
+        angles = [h * (2**k * math.pi / 2) for k in range(self.frequencies)]
+        if angles:
+            h = cat([h, *(wave for angle in angles for wave in (angle.sin(), angle.cos()))], dim=1)
         for layer, time in zip(self.layers, self.times, strict=True):
             h = self.activation(layer(h) + time(e))
         return self.output(h).reshape(x.shape)

@@ -17,13 +17,14 @@ from dlcourse.models.noise_schedule import NoiseSchedule, ScheduleName
 from dlcourse.nn import Module
 from dlcourse.ops.pointwise_loss import mse_loss
 from dlcourse.registry import register
-from dlcourse.types import Count
+from dlcourse.types import Count, NonNegativeInt
 
 __all__ = ["Diffusion", "SamplerName"]
 
 SamplerName = Literal["ddpm", "ddim"]
 EMBEDDED_STEPS = 1000
 """Times are brought to 0 ... 1000 before they are embedded, whatever T is."""
+FEW_STEPS = 50
 _CHUNK = 1 << 17
 """Numbers of the samples that are drawn at once."""
 SHOWN_IMAGES, SHOWN_POINTS, SHOWN_PATHS = 10, 1000, 60
@@ -57,10 +58,12 @@ class Diffusion(Model):
         steps: T.
         schedule: how beta_t grows: linear (Ho et al. 2020) or cosine (Nichol & Dhariwal 2021).
         hidden: for vectors, widths of the hidden layers.
+        frequencies: for vectors, how many sines and cosines of each number the net sees beside it, see
+            :class:`~dlcourse.models.denoiser.DenoisingMLP`.
         channels: for images, those of each level of a U-Net, see :class:`~dlcourse.models.denoiser.UNet`.
         patch: for images, the side of the patches whose pixels are channels to the net.
         sampler: ddpm or ddim.
-        sampler_steps: how many of the T steps it takes, evenly spread.
+        sampler_steps: how many of the T steps it takes, evenly spread; left out, 50, or all where there are fewer.
         clip: whether x_0^ is kept within the range of the training data.
     Raises:
         ShapeError: the sides of an image cannot be halved as often as there are levels.
@@ -79,20 +82,24 @@ class Diffusion(Model):
         steps: Count = 1000,
         schedule: ScheduleName = "linear",
         hidden: list[Count] = [128, 128, 128],  # noqa: B006  # never changed
+        frequencies: NonNegativeInt = 0,
         channels: list[Count] = [32, 64],  # noqa: B006
         patch: Count = 1,
         sampler: SamplerName = "ddim",
-        sampler_steps: Count = 50,
+        sampler_steps: Count | None = None,
         clip: bool = True,
     ):
         super().__init__(in_shape, out_features)
         self.schedule = NoiseSchedule.named(schedule, steps)
-        self.steps, self.sampler, self.sampler_steps, self.clip = steps, sampler, sampler_steps, clip
-        self.schedule.times(sampler_steps)
+        self.steps, self.sampler, self.clip = steps, sampler, clip
+        self.sampler_steps = min(FEW_STEPS, steps) if sampler_steps is None else sampler_steps
+        self.schedule.times(self.sampler_steps)
         if not channels:
             raise ArgumentError("diffusion: channels has at least one level")
         images = len(self.in_shape) == 3
-        self.net: Module = UNet(self.in_shape, channels, patch) if images else DenoisingMLP(self.in_features, hidden)
+        self.net: Module = (
+            UNet(self.in_shape, channels, patch) if images else DenoisingMLP(self.in_features, hidden, frequencies)
+        )
         # In float64 until the model gets its type, so that 1 - abar of the first steps is not lost.
         self.register_buffer("signal", np.sqrt(self.schedule.alpha_bar), persistent=False)
         self.register_buffer("noise", np.sqrt(1 - self.schedule.alpha_bar), persistent=False)

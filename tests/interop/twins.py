@@ -136,6 +136,8 @@ def _time_embedding(m: Any, t: Any) -> Any:
 
 def _denoising_mlp(m: Any, x: Any, t: Any) -> Any:
     e, h = m.embedding(t), x.flatten(1)
+    angles = [h * 2**k * torch.pi / 2 for k in range(m.settings["frequencies"])]
+    h = torch.cat([h, *(wave for angle in angles for wave in (angle.sin(), angle.cos()))], 1)
     for layer, time in zip(m.layers, m.times, strict=True):
         h = F.silu(layer(h) + time(e))
     return m.output(h).reshape(x.shape)

@@ -74,7 +74,7 @@ def test_the_posterior_is_that_of_two_gaussians() -> None:
 @pytest.mark.parametrize("clip", [False, True])
 def test_a_step_of_ddpm_draws_from_the_posterior(clip: bool, device: str) -> None:
     """DDIM's step with eta = 1, to t - 1 and further, has the posterior's mean and variance; with eta = 0 no noise."""
-    model = Diffusion((3,), 1, steps=40, sampler_steps=40, hidden=[4], clip=clip).to(device=device)
+    model = Diffusion((3,), 1, steps=40, hidden=[4], clip=clip).to(device=device)
     model.adapt(np.array([-1.0, 1.0]), None)
     rng = np.random.default_rng(0)
     x, found, z = (backend.of(model.signal).asarray(rng.normal(size=(5, 3))) for _ in range(3))
@@ -155,9 +155,21 @@ def test_the_objective_and_its_gradient_are_pytorchs() -> None:
         np.testing.assert_allclose(ours[name], grad, rtol=2e-3, atol=2e-5 * max(1, np.abs(grad).max()), err_msg=name)
 
 
+def test_the_net_of_vectors_is_pytorchs() -> None:
+    torch = pytest.importorskip("torch")
+    from tests.interop.twins import twin
+
+    net = Diffusion((3,), 1, hidden=[6, 4], frequencies=2).net
+    other = twin(net)
+    other.load_state_dict({name: torch.tensor(array) for name, array in net.state_dict().items()})
+    x, t = np.random.default_rng(0).normal(size=(5, 3)).astype("float32"), np.array([1.0, 3.0, 50.0, 700.0, 1000.0])
+    found, expected = net(dl.tensor(x), t).numpy(), other(torch.tensor(x), torch.tensor(t).float()).detach().numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_gradients() -> None:
     dl.manual_seed(0)
-    model = Diffusion((3,), 1, hidden=[5, 4]).to(dtype="float64").train()
+    model = Diffusion((3,), 1, hidden=[5, 4], frequencies=2).to(dtype="float64").train()
     x = Tensor(np.random.default_rng(0).normal(size=(3, 3)))
     dl.gradcheck(lambda *_: model.objective(x, None, 1), list(model.parameters()))
 
@@ -233,7 +245,7 @@ def test_images_and_half_precision(tmp_path: Path) -> None:
         ({"channels": [4, 8, 8, 8]}, ShapeError, "sides that 8 divides, got images of 12 x 12"),
         ({"patch": 5}, ShapeError, "sides that 10 divides"),
         ({"channels": []}, ArgumentError, "at least one level"),
-        ({"steps": 10}, ArgumentError, "1 to 10 steps of this diffusion, got 50"),
+        ({"steps": 10, "sampler_steps": 50}, ArgumentError, "1 to 10 steps of this diffusion, got 50"),
     ],
 )
 def test_settings_that_do_not_fit(settings: dict, kind: type, message: str) -> None:

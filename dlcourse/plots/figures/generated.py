@@ -78,8 +78,8 @@ class SamplesByStep(Plot):
 
 def panels(points: Mapping[str, np.ndarray], columns: int = 4) -> Figure:
     """Points on a plane (N, 2), one panel a name, all on the same axes."""
-    columns = min(len(points), columns)
     rows = -(-len(points) // columns)
+    columns = -(-len(points) // rows)
     figure = style.canvas(style.WIDE, 0.4 + rows * (style.WIDE / columns + 0.2))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     ends = np.array([np.nanquantile(each, (0.002, 0.998), axis=0) for each in points.values()])
