@@ -18,7 +18,9 @@ COMMON = frozenset(field.name for field in fields(DataOptions))
 """The keys of a config's ``data`` section that all data sets share."""
 
 
-def prepare(section: Mapping[str, Any], seed: int, schema: DataSchema | None = None) -> Data:
+def prepare(
+    section: Mapping[str, Any], seed: int, schema: DataSchema | None = None, dataset: Dataset | None = None
+) -> Data:
     """Load the data set that a section names, split it, and fit the normalizer on the training split.
 
     Args:
@@ -26,22 +28,18 @@ def prepare(section: Mapping[str, Any], seed: int, schema: DataSchema | None = N
         seed: draws a synthetic data set (unless it has a seed of its own) and chooses the split.
         schema: what a trained model knows of columns and classes, by which a table or arrays are read then: a file of
             few rows need not show all categories.
+        dataset: what an earlier call has read for a section that differs in its fold alone.
     Raises:
         ConfigError: a key or a split that cannot be.
         DataError: the data are not as they should be.
     """
     options = _options(section)
-    spec = {key: value for key, value in section.items() if key not in COMMON}
-    named = registry.build("data", spec)
-    if hasattr(named, "splits"):
-        return replace(_sequence(named, options), name=section["name"])
-    as_trained = (
-        schema and hasattr(named, "load_as") and not options.only_classes
-    )  # of all classes the model knows some
-    dataset: Dataset = named.load_as(schema) if as_trained else named.load(seed)
-    check(dataset)
-    if options.only_classes:
-        dataset = class_choice.chosen(dataset, options.only_classes)
+    if dataset is None:
+        spec = {key: value for key, value in section.items() if key not in COMMON}
+        named = registry.build("data", spec)
+        if hasattr(named, "splits"):
+            return replace(_sequence(named, options), name=section["name"])
+        dataset = _loaded(named, options, seed, schema)
     check_augment(options.augment, dataset.x, dataset.y, classes=dataset.task == "classification")
     index = _split(dataset, options, seed)
     if dataset.fill_missing:
@@ -53,6 +51,14 @@ def prepare(section: Mapping[str, Any], seed: int, schema: DataSchema | None = N
     normalizer = Normalizer.fit(splits["train"].x, options.normalize, dataset.of_categories)
     targets = _target_normalizer(dataset, splits["train"].y, options)
     return Data(dataset, splits, normalizer, options.augment, targets, section["name"], options.bootstrap)
+
+
+def _loaded(named: Any, options: DataOptions, seed: int, schema: DataSchema | None) -> Dataset:
+    # With only_classes the model knows some of the classes alone.
+    as_trained = schema and hasattr(named, "load_as") and not options.only_classes
+    dataset: Dataset = named.load_as(schema) if as_trained else named.load(seed)
+    check(dataset)
+    return class_choice.chosen(dataset, options.only_classes) if options.only_classes else dataset
 
 
 def _options(section: Mapping[str, Any]) -> DataOptions:

@@ -15,7 +15,7 @@ import numpy as np
 from dlcourse import registry
 from dlcourse.backend import Backend
 from dlcourse.data import prepare
-from dlcourse.data.dataset import Data
+from dlcourse.data.dataset import Data, Dataset
 from dlcourse.training.atomic import finite
 
 MIN_POINTS = 500
@@ -87,12 +87,16 @@ def solve(configs: Sequence[Mapping[str, Any]]) -> list[Outcome | None]:
     # Training sets of one shape, with points of the same settings, make a stack.
     stacks: dict[Any, list[tuple[Data, list[int]]]] = defaultdict(list)
     outcomes: list[Outcome | None] = [None] * len(configs)
+    read: dict[str, Dataset] = {}  # the last, of which the folds come one after another
     for members in sets.values():
         config = configs[members[0]]
+        source = repr([{**config["data"], "kfold": None}, config["seed"]])
         try:
-            data = prepare(config["data"], config["seed"])
+            data = prepare(config["data"], config["seed"], dataset=read.get(source))
         except Exception:  # the ordinary run says what is wrong, for each point
             continue
+        if source not in read and not data.dataset.fill_missing:
+            read = {source: data.dataset}
         if data.task != "regression":
             continue
         shapes = tuple((name, split.x.shape, split.y.shape) for name, split in data.splits.items())
@@ -132,15 +136,20 @@ def _solve_stack(
         predicted, sound, parameters = fit([config["model"] for _, config in chosen], x, y["train"], ridge)
         metrics = {spec["name"]: registry.build("metric", spec) for _, config in chosen for spec in config["metrics"]}
         values: dict[tuple[str, str], list[list[float]]] = {}
+        infinite = False
         for split in splits:
             errors = y[split][..., None] - predicted[split]
             sound &= np.isfinite(np.einsum("gnkp,gnkp->gp", errors, errors))
-            values |= {(split, name): each.compute_many(errors, y[split]).tolist() for name, each in metrics.items()}
+            found = {(split, name): each.compute_many(errors, y[split]) for name, each in metrics.items()}
+            infinite |= any(not np.isfinite(each).all() for each in found.values())
+            values |= {key: each.tolist() for key, each in found.items()}
         usable = sound.tolist()
         for p, (i, config) in enumerate(chosen):
             keys = [(s, spec["name"]) for s in splits if s in config["train"]["evaluate"] for spec in config["metrics"]]
+            columns = [(".".join(key), values[key]) for key in keys]
             for g in (g for g in range(len(stack)) if usable[g][p]):
-                measured = finite({".".join(key): values[key][g][p] for key in keys})
+                measured = {key: rows[g][p] for key, rows in columns}
+                measured = finite(measured) if infinite else measured
                 done = {"status": "done", "error": None, "metrics": measured, "parameters": parameters[p]}
                 outcomes[stack[g][1][i]] = done
 
