@@ -117,6 +117,16 @@ def value_of(x: Any, replica: int) -> Any:
     return x
 
 
+def by_sample(function: Callable[[Array], Array], x: Any) -> Any:
+    """What a function of arrays makes of an array, or of those of all replicas, where it treats each sample by
+    itself."""
+    if not isinstance(x, ReplicaArray):
+        return function(x)
+    count, samples = x.values.shape[:2]
+    y = function(x.values.reshape(count * samples, *x.shape[1:]))
+    return ReplicaArray(y.reshape(count, samples, *y.shape[1:]), x.replicas)
+
+
 def numbers(setting: Any, like: Array) -> Any:
     """A setting as something that broadcasts against (R, ...): a number, or an array (R, 1, ...) in that type."""
     if not isinstance(setting, Each):

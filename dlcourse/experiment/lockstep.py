@@ -185,7 +185,7 @@ class Lockstep:
                 yield from self._for_each(still, part)
         for run in [run for run in ended if run in self.live]:
             run.report()
-            self.live.remove(run)
+            self._leave(run)
             yield run, None
 
     def _for_each(self, runs: Sequence[Run], part: Callable[[Run], Any]) -> Iterator[tuple[Run, BaseException | None]]:
@@ -194,13 +194,18 @@ class Lockstep:
             try:
                 with random.drawing(self.draws[run]), run.recorded():
                     part(run)
-            except Interrupted:
-                raise
             except Exception as error:
                 with contextlib.suppress(Exception):
                     run.trainer.call("close")
-                self.live.remove(run)
+                self._leave(run)
                 yield run, error
+
+    def _leave(self, run: Run) -> None:
+        """Let go of a run that has ended."""
+        self.live.remove(run)
+        del self.draws[run]
+        if not self.live:
+            self._stack, self._members = None, []
 
     def _interrupt(self, number: int) -> None:
         """Save all that are training, and end."""

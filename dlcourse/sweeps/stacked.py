@@ -17,7 +17,7 @@ from dlcourse.autograd import Tensor
 from dlcourse.autograd.replicas import NotStackable
 from dlcourse.backend import Backend, current, memory, precision, random
 from dlcourse.config import Config
-from dlcourse.errors import DlcourseError, named
+from dlcourse.errors import named
 from dlcourse.experiment.building import build_loss, build_model
 from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.lockstep import Lockstep, SharedData, Together
@@ -40,7 +40,7 @@ _COPIES = 6
 """Arrays of the parameters' length that a replica keeps: its model's at the start, weights, gradients, two of the
 optimizer, and those of a checkpoint that is to be written."""
 _PASSES = 3
-"""Arrays of the size of all layers' outputs that are held at once in a step."""
+"""Arrays of the size of a batch and all layers' outputs that are held at once in a step."""
 _SHARE = 0.5
 """Of the memory that is left, what a group may take."""
 
@@ -180,7 +180,8 @@ def _describe(shared: SharedData, described: _Described) -> tuple[tuple, int]:
     with random.drawing(random.Draws()):
         sample = data.normalizer.apply(data.splits["train"].x[:1], precision.dtype(config["precision"]))
         found = summarize(model, Tensor(sample))
-    return kind, found.parameter_bytes * _COPIES + found.activation_bytes * batch * _PASSES
+    passing = (found.activation_bytes + sample.nbytes) * batch * _PASSES
+    return kind, found.parameter_bytes * _COPIES + passing
 
 
 def _key(config: Mapping[str, Any], kind: tuple) -> Any:
@@ -252,8 +253,8 @@ def _group_events(tasks: Sequence[Task], group: Sequence[int], options: Options,
             try:
                 with random.drawing(draws):
                     run = held.enter_context(_training(tasks[index], options, shared, lockstep))
-            except DlcourseError as error:  # the ordinary run tells what is wrong, or waits, or begins anew
-                yield "alone", index, {"reason": str(error)}
+            except Exception as error:  # the ordinary run tells what is wrong, or waits, or begins anew
+                yield "alone", index, {"reason": named(error)}
                 continue
             lockstep.add(run, draws)
             indices[run] = index

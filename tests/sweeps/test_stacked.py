@@ -8,6 +8,7 @@ import pytest
 from dlcourse.errors import Interrupted
 from dlcourse.experiment import load_run, run
 from dlcourse.experiment.lockstep import Lockstep
+from dlcourse.experiment.training_run import Run
 from dlcourse.sweeps import run_sweep
 from dlcourse.training.folder import RunFolder
 
@@ -94,8 +95,23 @@ def lines(capsys):
         ),
         ({"grid": {"train.ema": [0.5, 0.9], "train.clip_norm": [0.1, 10.0], "train.l1": [0.0, 0.01]}}, {}),
         ({"grid": {"train.epochs": [1, 2, 3]}}, {"model": MLP, "train": {"watch": True}}),
+        (
+            {"grid": {"optimizer.lr": [0.01, 0.1], "train.seed": [1, 2]}},
+            {
+                "precision": "float64",
+                "data": {"name": "polynomial_curve", "normalize": "standardize"},
+                "model": {"name": "polynomial", "degree": 3},
+                "loss": "mse",
+                "optimizer": {"name": "adam", "lr": 0.1},
+                "metrics": ["mse", "r2"],
+            },
+        ),
+        (
+            {"grid": {"optimizer.lr": [0.01, 0.1]}},
+            {"model": {"name": "mlp", "hidden": [8], "dropout": 0.5, "init": "default"}},
+        ),
     ],
-    ids="rates seeds dropout folds smoothing svm optimizers penalties lengths".split(),
+    ids="rates seeds dropout folds smoothing svm optimizers penalties lengths polynomial init".split(),
 )
 def test_equal_to_each_by_itself(tmp_path, capsys, sweep, changes):
     given = config(sweep, **changes)
@@ -178,6 +194,26 @@ def test_one_run_of_a_stack_goes_on_by_itself(tmp_path):
     assert longer.metrics["test"]["cross_entropy"] == pytest.approx(
         whole.points[1].metrics["test.cross_entropy"], rel=1e-3
     )
+
+
+def test_a_run_that_fails_leaves_the_others_as_they_are(tmp_path, monkeypatch):
+    given = config({"grid": {"optimizer.lr": [0.01, 0.1, 1.0]}})
+    whole = quietly(given, tmp_path / "a", True)
+    save = Run.conclude
+
+    def conclude(self):
+        if self.experiment.config["optimizer"]["lr"] == 0.1:
+            raise RuntimeError("no room")
+        save(self)
+
+    monkeypatch.setattr(Run, "conclude", conclude)
+    found = quietly(given, tmp_path / "b", True)
+    assert [point.status for point in found.points] == ["done", "failed", "done"]
+    assert "no room" in found.points[1].error
+    assert [found.points[i].metrics for i in (0, 2)] == [whole.points[i].metrics for i in (0, 2)]
+    monkeypatch.undo()
+    again = run_sweep(None, resume=found.folder, quiet=True, plots=False, stack=True)
+    assert all(point.status == "done" for point in again.points)
 
 
 def test_groups_and_what_runs_by_itself(tmp_path, capsys, monkeypatch):

@@ -55,6 +55,8 @@ def main() -> int:
     parser.add_argument("--compiled", action="store_true", help="try torch.compile too (minutes)")
     parser.add_argument("--numpy", action="store_true", help="ours with NumPy alone as a third column")
     parser.add_argument("--also", action="store_true", help="closed forms against scikit-learn, after the workloads")
+    parser.add_argument("--sweeps", action="store_true", help="stacked sweeps alone, by processor time (minutes)")
+    parser.add_argument("--steps", type=int, help="of each run of --sweeps (default: 1,500)")
     parser.add_argument("--json", type=Path, help="write all numbers here")
     parser.add_argument("--worker", nargs=3, metavar=("SIDE", "WORKLOAD", "VARIANT"), help=argparse.SUPPRESS)
     parser.add_argument("--check", nargs=3, metavar=("SIDE", "FILE", "PRECISION"), help=argparse.SUPPRESS)
@@ -67,6 +69,11 @@ def main() -> int:
         import gpu
 
         return gpu.main(args)
+    if args.sweeps:
+        import sweeps
+
+        print(sweeps.table(sweeps.measure(args.steps)))
+        return 0
     if "mlp100" in (args.only or []):
         parser.error("mlp100 is for --device cuda")
     chosen = [WORKLOADS[name] for name in args.only or WORKLOADS]
