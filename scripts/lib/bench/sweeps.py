@@ -85,8 +85,17 @@ def sweep(name: str, way: str, steps: int) -> dict:
     if steps:
         config["train"] = {**config["train"], "steps": steps}
     with tempfile.TemporaryDirectory() as out:
+        first = {**config, "train": {**config["train"], "steps": 1}, "sweep": {"grid": {"optimizer.lr": RATES[:2]}}}
+        options: dict[str, Any] = {
+            "device": "cpu",
+            "out": out,
+            "quiet": True,
+            "plots": False,
+            "stack": way == "stacked",
+        }
+        run_sweep(first, **options)  # loads what there is to load
         began = time.process_time()
-        found = run_sweep(config, device="cpu", out=out, quiet=True, plots=False, stack=way == "stacked")
+        found = run_sweep(config, **options)
         seconds = time.process_time() - began
     assert all(point.status == "done" and point.folder for point in found.points)
     return {"seconds": seconds, "scale": COUNT / len(chosen)}
