@@ -85,7 +85,7 @@ class Attack:
             drawn = (2 * random.uniform(x.shape, purpose, step) - 1) * size
         else:
             drawn = random.normal(x.shape, purpose, step)
-            drawn *= size / lengths(drawn, 1.0)
+            drawn *= size / lengths(drawn)
         return (drawn * width).astype(x.dtype, copy=False)
 
 
@@ -102,10 +102,15 @@ def gradient(value: Tensor, leaf: Tensor, seed: Tensor | None = None, retain_gra
     return found.data
 
 
-def lengths(d: Array, width: Any) -> Array:
+def lengths(d: Array, width: Array | None = None) -> Array:
     """The Euclidean norm of each perturbation, (N, 1, ...), in units of the box."""
-    scaled = d / width
+    scaled = d if width is None else in_units(d, width)
     return array_module(d).sqrt((scaled * scaled).sum(axis=tuple(range(1, d.ndim)), keepdims=True)) + 1e-12
+
+
+def in_units(d: Array, width: Array) -> Array:
+    """d / width; 0 stays 0 in what never varies, and so has no width."""
+    return d / array_module(d).where(width == 0, 1, width).astype(d.dtype, copy=False)
 
 
 def check_norm(name: str, norm: str, **positive: float) -> None:

@@ -124,4 +124,4 @@ def steepest(attack: Any, gradient: Array, x: Array, size: float) -> Array:
         return (size * array_module(gradient).sign(gradient) * width).astype(x.dtype, copy=False)
     # In units of the box u = d / width the gradient is g * width.
     scaled = gradient * width
-    return (size * scaled / lengths(scaled, 1.0) * width).astype(x.dtype, copy=False)
+    return (size * scaled / lengths(scaled) * width).astype(x.dtype, copy=False)

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from dlcourse.attacks.base import Attack, gradient, lengths
+from dlcourse.attacks.base import Attack, gradient, in_units, lengths
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
@@ -57,7 +57,7 @@ class DeepFool(Attack):
                 other = order[:, place]
                 slope = (_logit_gradient(outputs, leaf, other) - own) * width  # in units of the box
                 gap = abs(outputs.data[rows, other] - outputs.data[rows, first])
-                norm = lengths(slope, 1.0)
+                norm = lengths(slope)
                 distance = gap / norm.reshape(-1)
                 closer = (distance < nearest).reshape(-1, *(1,) * (x.ndim - 1))
                 size = (distance + 1e-4).reshape(norm.shape) / norm
@@ -112,7 +112,7 @@ class CarliniWagner(Attack):
         low, high = self.box.beside(x)
         width, shape = high - low, (-1, *(1,) * (x.ndim - 1))
         # Within the box by a hair: tanh reaches its ends nowhere.
-        start = xp.arctanh(xp.clip(2 * (x - low) / width - 1, -1 + 1e-6, 1 - 1e-6))
+        start = xp.arctanh(xp.clip(2 * in_units(x - low, width) - 1, -1 + 1e-6, 1 - 1e-6))
         least, most = xp.zeros(len(x)), xp.full(len(x), 1e10)
         constant = xp.full(len(x), self.initial_constant)
         best, nearest = x.copy(), xp.full(len(x), xp.inf)
@@ -152,6 +152,6 @@ class CarliniWagner(Attack):
         classes = xp.arange(logits.shape[1])
         seed = ((classes == y[:, None]) * 1.0 - (classes == rival[:, None])) * active[:, None]
         pull = gradient(outputs, leaf, Tensor(seed.astype(outputs.dtype)))
-        d = (image - x) / width
+        d = in_units(image - x, width)
         distance = (d * d).sum(axis=tuple(range(1, x.ndim)))
-        return distance, gap, 2 * d / width + pull
+        return distance, gap, 2 * in_units(d, width) + pull

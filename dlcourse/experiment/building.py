@@ -104,6 +104,8 @@ def build_metrics(
 def build_attack(spec: Mapping[str, Any], data: Data, path: str = "train.attack") -> Attack:
     """The attack that a config names, within the range of the data: of bytes 0..255, else that of the training split.
 
+    Where inputs are no images each feature has a range of its own.
+
     Args:
         path: where the config names it.
     Raises:
@@ -112,9 +114,10 @@ def build_attack(spec: Mapping[str, Any], data: Data, path: str = "train.attack"
     x = data.splits["train"].x
     if data.dataset.tokens:
         raise ConfigError([Problem(path, "changes numbers, and the inputs of these data are tokens")])
-    ends = (0, 255) if x.dtype == np.uint8 else (np.min(x), np.max(x))
+    axis = 0 if x.ndim == 2 else None  # features have units of their own
+    ends = (0, 255) if x.dtype == np.uint8 else (np.min(x, axis=axis), np.max(x, axis=axis))
     attack: Attack = registry.build("attack", spec)
-    low, high = (data.normalizer.apply(np.full((1, *data.in_shape), end))[0] for end in ends)
+    low, high = (data.normalizer.apply(np.broadcast_to(end, (1, *data.in_shape)))[0] for end in ends)
     attack.box = Box(low, high)
     return attack
 

@@ -153,6 +153,30 @@ def test_epsilon_is_a_share_of_the_pixels_range_however_they_are_normalized(norm
         assert size == pytest.approx(spec["epsilon"], rel=1e-3)
 
 
+def test_epsilon_is_a_share_of_each_features_own_range(tmp_path: Path) -> None:
+    """Features in units of their own, and one that never varies."""
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.uniform(0, 1000, 80), rng.uniform(-1, 1, 80), np.full(80, 7.0)])
+    np.savez(tmp_path / "features.npz", x=x, y=(x[:, 0] > 500).astype(int))
+    table = {
+        "name": "arrays",
+        "path": str(tmp_path / "features.npz"),
+        "split": {"test": 0.25},
+        "normalize": "standardize",
+    }
+    data = prepare(dl.config.from_mapping(config() | {"data": table}).data["data"], 0)
+    net, normalizer, raw = dl.nn.Linear(3, 2, bias=False), data.normalizer, data.splits["test"].x
+    net.weight.data[...] = [[-1, 0.3, 1], [1, -0.2, -1]]
+    searches = {"name": "deepfool"}, {"name": "carlini_wagner", "steps": 20}
+    for spec in ({"name": "fgsm", "epsilon": 0.1}, {"name": "pgd", "epsilon": 0.1, "norm": "l2"}, *searches):
+        found = build_attack(spec, data)(net, normalizer.apply(raw, np.float32), data.splits["test"].y)
+        moved = abs(found * normalizer.scale + normalizer.shift - raw)
+        assert np.isfinite(moved).all() and (moved[:, 2] < 1e-5).all() and moved[:, 0].max() > 10
+        if spec["name"] == "fgsm":
+            width = data.splits["train"].x.max(axis=0) - data.splits["train"].x.min(axis=0)
+            np.testing.assert_allclose(moved.max(axis=0), 0.1 * width, rtol=1e-3, atol=1e-4)
+
+
 def test_training_is_the_same_with_attacks_at_its_end(tmp_path: Path) -> None:
     short = {"train": {"steps": 10, "batch_size": 50}}
     runs = [
