@@ -26,7 +26,7 @@ class Surface:
         value: f, of arrays or tensors.
         start: where a search begins, by default.
         low, high: the corners of the picture.
-        minima: the lowest places.
+        minima: the lowest places; of a line of them many points.
     """
 
     value: Callable[[Any, Any], Any]
@@ -34,6 +34,33 @@ class Surface:
     low: tuple[float, float]
     high: tuple[float, float]
     minima: tuple[tuple[float, float], ...]
+
+
+STEPS, GOAL = 50, 0.7
+"""Of the recurrent net: how long it runs, and what it is to answer then."""
+
+
+def _recurrence(a: Any, b: Any) -> Any:
+    """The squared error of a recurrent net of one unit after its last step."""
+    return (_answer(a, b) - GOAL) ** 2
+
+
+def _answer(a: Any, b: Any) -> Any:
+    answer: Any = 1 / (1 + np.exp(-0.5))
+    for _ in range(STEPS):
+        answer = 1 / (1 + np.exp(-(a * answer + b)))
+    return answer
+
+
+def _valley(count: int = 161) -> tuple[tuple[float, float], ...]:
+    """The places (a, b) at which the recurrent net is right, up to where the wall begins: its answer rises with b."""
+    a = np.linspace(2.5, 4.7, count)
+    low, high = np.full(count, -5.0), np.zeros(count)
+    for _ in range(60):
+        middle = (low + high) / 2
+        above = _answer(a, middle) > GOAL
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return tuple(zip(a.tolist(), middle.tolist(), strict=True))
 
 
 SURFACES: dict[str, Callable[[float], Surface]] = {
@@ -53,6 +80,7 @@ SURFACES: dict[str, Callable[[float], Surface]] = {
     "saddle": lambda k: Surface(
         lambda a, b: (a * a - b * b) / 2 + b**4 / 4, (1.0, 1e-3), (-1.2, -0.8), (1.4, 1.4), ((0.0, 1.0), (0.0, -1.0))
     ),
+    "recurrence": lambda k: Surface(_recurrence, (6.0, -2.0), (3.0, -3.5), (6.6, -1.0), _valley()),
 }
 """By name, for a condition."""
 
@@ -64,7 +92,10 @@ class SurfaceModel(Model):
     - ``bowl``: (a^2 / k + b^2) / 2, whose curvatures are 1/k and 1: k is its condition;
     - ``rosenbrock``: (1 - a)^2 + k (b - a^2)^2 (Rosenbrock 1960), by default with k = 100; minimum at (1, 1);
     - ``beale``: (1.5 - a + a b)^2 + (2.25 - a + a b^2)^2 + (2.625 - a + a b^3)^2 (Beale 1958); minimum at (3, 0.5);
-    - ``saddle``: (a^2 - b^2) / 2 + b^4 / 4; a saddle at (0, 0), minima at (0, 1) and (0, -1).
+    - ``saddle``: (a^2 - b^2) / 2 + b^4 / 4; a saddle at (0, 0), minima at (0, 1) and (0, -1);
+    - ``recurrence``: (s_50 - 0.7)^2 of a recurrent net of one unit, s_t = sigmoid(a s_(t-1) + b), whose first state is
+      sigmoid(1/2). Its minima are a line, and from a = 5 on there is a wall: on one side of it the state goes to 0, on
+      the other to 1 (Pascanu, Mikolov and Bengio 2013).
 
     Args:
         in_shape: shape of one input; inputs are not looked at.
@@ -85,7 +116,7 @@ class SurfaceModel(Model):
         self,
         in_shape: tuple[int, ...],
         out_features: int,
-        function: Literal["bowl", "rosenbrock", "beale", "saddle"],
+        function: Literal["bowl", "rosenbrock", "beale", "saddle", "recurrence"],
         condition: Positive | None = None,
         start: Annotated[list[float], Len(2, 2)] | None = None,
     ):

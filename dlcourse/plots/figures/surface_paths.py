@@ -26,6 +26,8 @@ NEAR = 1e-2
 """This near to a minimum a path has reached it."""
 ROUNDED = 1e-12
 """A distance below this is rounding."""
+MAX_STARS, YELLOW = 2, "#F0E442"
+"""More minima than this are a line."""
 MANY_STEPS = 40
 """Steps beyond which a path has no dots."""
 
@@ -106,8 +108,11 @@ def draw_surface(axes: Axes, view: RunView) -> None:
     height = np.maximum(height, 1e-6 * height.max())  # a logarithm colors them
     axes.contourf(a, b, height, levels, norm=LogNorm(), cmap="Greys", alpha=0.25, extend="both", zorder=0)
     axes.contour(a, b, height, levels, colors="#B8BEC4", linewidths=0.7, zorder=1)
-    for minimum in view.predictions["surface_minima"]:
-        axes.plot(*minimum, "*", ms=13, color="#F0E442", mec=style.INK, mew=0.8, zorder=3)
+    minima = view.predictions["surface_minima"]
+    if len(minima) > MAX_STARS:
+        axes.plot(*minima.T, color=YELLOW, lw=5, zorder=1.5)
+    else:
+        axes.plot(*minima.T, "*", ms=13, color=YELLOW, mec=style.INK, mew=0.8, zorder=3)
     axes.set(xlim=(a[0], a[-1]), ylim=(b[0], b[-1]), xlabel="a", ylabel="b")
     axes.grid(False)
 
@@ -120,11 +125,17 @@ def draw_path(axes: Axes, path: Path) -> None:
     axes.plot(a[0], b[0], "o", color=style.INK, ms=6, zorder=5)
 
 
-MARKS = (
-    Line2D([], [], ls="", marker="o", color=style.INK, label="start"),
-    Line2D([], [], ls="", marker="X", color=style.GREY, ms=8, label="end"),
-    Line2D([], [], ls="", marker="*", color="#F0E442", mec=style.INK, ms=11, label="minimum"),
-)
+def marks(view: RunView) -> tuple[Line2D, ...]:
+    """What the marks of a surface are called."""
+    star = Line2D([], [], ls="", marker="*", color=YELLOW, mec=style.INK, ms=11, label="minimum")
+    line = Line2D([], [], lw=5, color=YELLOW, label="minima")
+    return (
+        Line2D([], [], ls="", marker="o", color=style.INK, label="start"),
+        Line2D([], [], ls="", marker="X", color=style.GREY, ms=8, label="end"),
+        line if len(view.predictions["surface_minima"]) > MAX_STARS else star,
+    )
+
+
 CAPTION = f"Darker is higher. Steps are those until the path stays within {NEAR:g} of a minimum."
 
 
@@ -139,7 +150,7 @@ class SurfacePath(Plot):
         figure, axes = style.subplots(height=4.8)
         draw_surface(axes, view)
         draw_path(axes, path)
-        layout.legend(axes, MARKS)
+        layout.legend(axes, marks(view))
         layout.headline(figure, f"The path of {path.label} over {surface_name(view)}: {path.result}")
         return figure, CAPTION
 
@@ -175,7 +186,7 @@ class SurfacePaths(Plot):
             for path in paths:
                 draw_path(axes, path)
             layout.panel_title(axes, surface_name(paths[0].run))
-            handles = [_handle(path, f"{path.label}: {path.result}") for path in paths] + list(MARKS)
+            handles = [_handle(path, f"{path.label}: {path.result}") for path in paths] + [*marks(paths[0].run)]
             axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8.5)
         layout.headline(figure, _title(panels))
         lost = [
