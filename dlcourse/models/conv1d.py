@@ -5,7 +5,7 @@ from typing import Any
 from dlcourse import nn
 from dlcourse.autograd import Tensor
 from dlcourse.errors import ArgumentError
-from dlcourse.models.sequence import Pool, SequenceModel, sequence_shape
+from dlcourse.models.sequence import Pool, Scan, SequenceModel, sequence_shape
 from dlcourse.registry import register
 from dlcourse.types import Count, Probability
 
@@ -22,7 +22,7 @@ class Conv1D(SequenceModel):
     targets that are later values of the inputs, it would read the answer.
 
     Args:
-        in_shape: (T, D).
+        in_shape: (T, D), or an image (H, W, C).
         out_features: number of classes, or width of the target.
         channels: output channels of the convolutions.
         kernel_size: steps that a convolution looks at; odd unless causal.
@@ -31,6 +31,7 @@ class Conv1D(SequenceModel):
         batch_norm: whether each convolution is normalized; it has no bias then.
         dropout: probability of dropping a feature after each convolution, in training.
         pool: what of the steps goes into a single output: the last, or the mean or the maximum over all.
+        scan: how an image is read: its rows are the steps, H of W C numbers, or its pixels, H W of C.
     Raises:
         ShapeError: an input is no sequence.
         ValueError: ``kernel_size`` is even and not causal, or there are not as many dilations as channels.
@@ -47,8 +48,9 @@ class Conv1D(SequenceModel):
         batch_norm: bool = False,
         dropout: Probability = 0.0,
         pool: Pool = "mean",
+        scan: Scan = "rows",
     ):
-        _, width = sequence_shape("conv1d", in_shape)
+        _, width = sequence_shape("conv1d", in_shape, scan)
         if not channels:
             raise ArgumentError("conv1d: needs at least one number in channels")
         if kernel_size % 2 == 0 and not causal:
@@ -62,7 +64,7 @@ class Conv1D(SequenceModel):
             layers.append(nn.ReLU())
             layers += [nn.Dropout(dropout)] if dropout else []
             width = out_channels
-        super().__init__(in_shape, out_features, nn.Sequential(*layers), width, pool, 0.0)
+        super().__init__(in_shape, out_features, nn.Sequential(*layers), width, pool, 0.0, scan)
 
 
 class _Convolution(nn.Module):

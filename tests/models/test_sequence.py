@@ -75,14 +75,40 @@ def test_not_causal_a_convolution_looks_to_both_sides() -> None:
     assert moved.tolist() == [False] * 4 + [True] * 3 + [False] * 2
 
 
+@pytest.mark.parametrize("make", [models.RNNModel, models.LSTMModel, models.GRUModel, models.Conv1D])
+def test_an_image_is_read_row_by_row_or_pixel_by_pixel(make) -> None:
+    """The same weights on the same numbers in the shape of a sequence give the same outputs."""
+    images = np.random.default_rng(0).normal(size=(4, 5, 3, 2)).astype(np.float32)
+    more = {"channels": [4]} if make is models.Conv1D else {"hidden": 4}
+    for scan, sequence in (("rows", (5, 6)), ("pixels", (15, 2))):
+        model, twin = make((5, 3, 2), 3, scan=scan, **more), make(sequence, 3, **more)
+        twin.load_state_dict(model.state_dict())
+        np.testing.assert_array_equal(outputs(model, images), outputs(twin, images.reshape(4, *sequence)))
+
+
+def test_weights_from_state_to_state_are_drawn_gate_by_gate() -> None:
+    encoder = models.LSTMModel((9, 3), 2, hidden=5, layers=2, recurrent_init="orthogonal").encoder
+    for layer in (0, 1):
+        gates = getattr(encoder, f"weight_hh_l{layer}").numpy().reshape(4, 5, 5)
+        np.testing.assert_allclose(gates @ gates.transpose(0, 2, 1), np.tile(np.eye(5), (4, 1, 1)), atol=1e-6)
+        assert not getattr(encoder, f"bias_hh_l{layer}").numpy().any()
+    # With the identity a ReLU net without inputs keeps its state.
+    encoder = models.RNNModel((9, 3), 2, hidden=5, nonlinearity="relu", recurrent_init="eye").encoder
+    first = tensor(np.abs(X[:1, :1, :2]).repeat(3, axis=2)[:, :, :5])
+    output, last = encoder(tensor(np.zeros((1, 9, 3), np.float32)), first)
+    np.testing.assert_array_equal(last.numpy(), first.numpy())
+    default, usual = models.GRUModel((9, 3), 2, recurrent_init="default").encoder, nn.GRU(3, 64)
+    assert default.bias_hh_l0.numpy().any() and default.bias_hh_l0.shape == usual.bias_hh_l0.shape
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: models.Conv1D((9, 3), 2, channels=[]), "needs at least one number in channels"),
         (lambda: models.Conv1D((9, 3), 2, channels=[4], kernel_size=2, causal=False), "kernel_size is odd"),
         (lambda: models.Conv1D((9, 3), 2, channels=[4], dilations=[1, 2]), "2 dilations for 1 channels"),
-        (lambda: models.LSTMModel((3,), 2), "an input is a sequence .steps, features., got .3,.; char_rnn and gpt"),
-        (lambda: models.RNNModel((8, 8, 3), 2), "rnn: an input is a sequence"),
+        (lambda: models.LSTMModel((3,), 2), "got .3,.; char_rnn and gpt take the tokens of a text"),
+        (lambda: models.RNNModel((8, 8, 3, 2), 2), "rnn: an input is a sequence .steps, features. or an image"),
     ],
 )
 def test_sizes_that_do_not_fit(make, message: str) -> None:
