@@ -12,7 +12,7 @@ from dlcourse.config.sections import EnsembleOptions, SweepOptions
 # What a closed form, which solves in one step, has no use for, and the value that says so.
 _IDLE: dict[str, Any] = {"clip_norm": None, "clip_value": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None}
 _IDLE |= {"attack": None, "swa": None, "early_stopping": None}
-_IDLE |= {"init_from": None, "reinit": [], "freeze": [], "watch": False}
+_IDLE |= {"init_from": None, "reinit": [], "freeze": [], "watch": False, "carry_state": False}
 
 
 def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Finding]:
@@ -36,6 +36,7 @@ def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Fin
     yield from _watched(config, has_folds)
     yield from _closed_form(config)
     yield from _attacks(config)
+    yield from _carried_state(config)
     yield from _groups(config.get("optimizer") or {})
     yield from _searching(config)
     yield from _players(config)
@@ -415,6 +416,20 @@ def attack_label(spec: Mapping[str, Any]) -> str:
     usual = {each.name: each.default for each in registry.parameters("attack", spec["name"])} | {"source": None}
     changed = {key: spec[key] for key in usual if key in spec and key != "epsilon" and spec[key] != usual[key]}
     return _label(spec["name"], changed)
+
+
+def _carried_state(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """A state that goes on from batch to batch: the model keeps one, and batches come one after another, whole."""
+    train, model = config.get("train") or {}, (config.get("model") or {}).get("name")
+    if not train.get("carry_state") or _is_closed_form(config):
+        return
+    path: Path = ("train", "carry_state")
+    if model and not getattr(registry.lookup("model", model), "keeps_state", False):
+        yield Finding(path, f"the model {model} keeps no state from one input to the next; char_rnn does")
+    if train.get("batch_size") == "full":
+        yield Finding(path, "goes on from batch to batch, and batch_size: full has one; give a number of sequences")
+    if train.get("accumulate", 1) > 1:
+        yield Finding(("train", "accumulate"), "cuts a batch of sequences whose state is carried; leave one out")
 
 
 def _groups(optimizer: Mapping[str, Any]) -> Iterator[Finding]:

@@ -304,6 +304,9 @@ class TrainOptions:
             modules; * stands for any characters.
         freeze: parts that are not trained, named as in reinit; their running statistics stay too.
         watch: note at evaluations, of each layer, the norms of gradient, weights and update, outputs and dead units.
+        carry_state: a batch goes on where the one before ended, from the state that it left, without gradient, which is
+            truncated backpropagation through time; a text is read in batch_size streams, from state zero at the start
+            of an epoch and of each evaluation, which reads it so too.
         attack: train on inputs that this attack has changed, step by step, in place of those of the data.
         samples: how many samples of a model that generates are kept at each evaluation, always of the same seed; left
             out, 10 images, 1,000 points or one text; 0 for none.
@@ -332,6 +335,7 @@ class TrainOptions:
     reinit: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
     watch: bool = False
+    carry_state: bool = False
     attack: Annotated[Any, Component("attack")] | None = None
     samples: NonNegativeInt | None = None
 

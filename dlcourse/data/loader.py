@@ -40,8 +40,10 @@ class Loader:
         drop_last: leave out the last batch of an epoch where it is not full. :meth:`batches` has all samples.
         targets: scales the targets y of a regression, for a model that learns scaled ones.
         classes: how many there are, where images are mixed; by default as many as the labels name.
+        streams: each batch goes on where the one before ended, in :meth:`batches` too, see :class:`Sampler`.
 
     Attributes:
+        streams: as given.
         targets: as given; what puts a model's outputs back into the targets' own units.
         device_batches: what makes the full batches on the device, for a captured step; None where samples come from
             the host.
@@ -70,9 +72,12 @@ class Loader:
         drop_last: bool = False,
         targets: TargetNormalizer | None = None,
         classes: int | None = None,
+        streams: bool = False,
     ):
         augment = None if augment == Augment() else augment
-        sampler = Sampler(len(split), batch_size, backend, seed, shuffle, drop_last, split.stride, split.offsets)
+        self._length = len(split)
+        order = seed, shuffle, drop_last, split.stride, split.offsets, streams
+        sampler = Sampler(len(split), batch_size, backend, *order)
         mixes = augment is not None and bool(augment.mixup or augment.cutmix)
         known = (classes or int(split.y.max()) + 1) if mixes else 0
         settings = seed, augment, sampler, split.x.shape[1:3], known
@@ -82,6 +87,7 @@ class Loader:
 
     def _compose(self, store: Store, sampler: Sampler, transform: Transform) -> None:
         self._store, self._sampler, self._transform = store, sampler, transform
+        self.streams = sampler.streams
         self.samples, self.batch_size = sampler.samples, sampler.batch_size
         self.steps_per_epoch, self.samples_per_epoch = sampler.steps_per_epoch, sampler.samples_per_epoch
         self._rows: Callable[[int], Any] = sampler.device_rows if store.resident else sampler.rows
@@ -96,10 +102,11 @@ class Loader:
     def in_batches_of(self, batch_size: int) -> "Loader":
         """The same arrays in batches of another size, in the split's own order, not augmented: for evaluation."""
         other = Loader.__new__(Loader)
-        other.targets = self.targets
-        sampler = Sampler(self.samples, batch_size, self._transform.backend, stride=self._sampler.stride)
+        other.targets, other._length = self.targets, self._length
+        stride, streams = self._sampler.stride, self.streams
+        sampler = Sampler(self._length, batch_size, self._transform.backend, stride=stride, streams=streams)
         other._compose(self._store, sampler, self._transform.for_evaluation())
-        other._whole = self._whole if batch_size >= self.samples else None
+        other._whole = self._whole if batch_size >= self.samples and not self.streams else None
         return other
 
     def numbers(self, step: int) -> np.ndarray:
@@ -121,9 +128,17 @@ class Loader:
         return self._make(step) if self._prefetcher is None else self._prefetcher.get(step, self._make)
 
     def batches(self) -> Iterator[tuple[Array, Array]]:
-        """Every sample once, in the split's own order: for evaluation."""
-        for start in range(0, self.samples, self.batch_size):
-            yield self._in_order(self._sampler.in_order(start))
+        """Every sample once, in the split's own order, or that of its streams: for evaluation."""
+        for step in range(-(-self.samples // self.batch_size)):
+            if self.streams:
+                yield self._take(self._rows(step), None)
+            else:
+                yield self._in_order(self._sampler.in_order(step * self.batch_size))
+
+    @property
+    def in_order(self) -> np.ndarray | None:
+        """The samples in the order of :meth:`batches`, where that is not the split's own."""
+        return self._sampler.order(0) // self._sampler.stride if self.streams else None
 
     @cached_property
     def _stream(self) -> Stream:

@@ -23,6 +23,9 @@ class Sampler:
         drop_last: leave out the last batch of an epoch where it is not full.
         stride: rows from one sample to the next.
         offsets: how many first rows an epoch may begin at, where it is shuffled.
+        streams: a batch has the samples that follow those of the batch before, for which the samples are cut into
+            ``batch_size`` stretches. With ``shuffle`` an epoch leaves out what makes no full batch; without, the last
+            batch lacks the streams that are a sample shorter.
 
     Attributes:
         device_order: the rows of the epoch that :meth:`device_rows` was last asked for; None: in their own order.
@@ -38,21 +41,28 @@ class Sampler:
         drop_last: bool = False,
         stride: int = 1,
         offsets: int = 1,
+        streams: bool = False,
     ):
-        self.samples, self.stride = samples, stride
         self.batch_size = samples if batch_size == "full" else min(batch_size, samples)
+        samples -= samples % self.batch_size if streams and shuffle else 0
+        self.samples, self.stride, self.streams = samples, stride, streams
         self.full_batches, rest = divmod(samples, self.batch_size)
         self.steps_per_epoch = self.full_batches + (rest > 0 and not drop_last)
         self.samples_per_epoch = self.full_batches * self.batch_size if drop_last else samples
-        self.shuffled = shuffle and self.batch_size < samples
-        self._seed, self._offsets, self._backend = seed, offsets, backend
+        self.shuffled = (shuffle and self.batch_size < samples) or streams
+        self._seed, self._offsets, self._backend = seed, offsets if shuffle else 1, backend
         self._orders: dict[int, np.ndarray] = {}
         self._epoch, self.device_order = -1, backend.xp.empty(samples, dtype=np.int64) if self.shuffled else None
 
     def order(self, epoch: int) -> np.ndarray:
-        """The rows of a shuffled epoch, (N,); the loader's thread may be an epoch ahead of the training loop."""
+        """The rows of an epoch that is shuffled, or in streams, (N,); the loader's thread may be an epoch ahead of the
+        training loop."""
         if epoch not in self._orders:
-            rows = generator(self._seed, "order", epoch).permutation(self.samples) * self.stride
+            if self.streams:
+                samples = stream_order(self.samples, self.batch_size)
+            else:
+                samples = generator(self._seed, "order", epoch).permutation(self.samples)
+            rows = samples * self.stride
             if self._offsets > 1:
                 rows += generator(self._seed, "offset", epoch).integers(self._offsets)
             self._orders = {k: v for k, v in self._orders.items() if k == epoch - 1} | {epoch: rows}
@@ -82,3 +92,12 @@ class Sampler:
             self._epoch = epoch
         first = batch * self.batch_size
         return self.device_order[first : first + self.batch_size]
+
+
+def stream_order(samples: int, streams: int) -> np.ndarray:
+    """The samples (N,) batch by batch: the first of each stream, then the second of each, ...; a stream is a stretch of
+    them, and the first streams are one longer where they cannot be equally long."""
+    lengths = np.full(streams, samples // streams)
+    lengths[: samples % streams] += 1
+    starts = lengths.cumsum() - lengths
+    return np.concatenate([starts[lengths > step] + step for step in range(lengths[0])])

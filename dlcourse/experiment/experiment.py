@@ -38,6 +38,7 @@ from dlcourse.records.run import Event
 from dlcourse.training.advice.evidence import Evidence, Guessing
 from dlcourse.training.alternating import AlternatingStep
 from dlcourse.training.callback import Callback
+from dlcourse.training.carried_state import EpochStart, carrying_problems
 from dlcourse.training.checkpoints.content import RunIdentity
 from dlcourse.training.closed_form import ClosedFormStep
 from dlcourse.training.divergence import DivergenceGuard
@@ -107,7 +108,7 @@ class Experiment:
         attacks = Attacks.of(config, backend.name)
         random.manual_seed(training_seed(config))
         data = prepare(config["data"], config["seed"])
-        counts = class_counts(data)
+        counts, whole = class_counts(data), data
         if first_batches:
             data = _shortened(data, config["train"]["batch_size"])
         model = build_model(config["model"], data)
@@ -136,6 +137,8 @@ class Experiment:
         experiment.attacks = attacks
         attacks.check(data)
         experiment._check_averaging()
+        if problems := [*carrying_problems(config["train"], whole)]:
+            raise ConfigError(problems)
         experiment._check_views()
         experiment._check_mixing()
         if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
@@ -212,18 +215,20 @@ class Experiment:
         """The training batches; a closed form gets the whole split as one."""
         batch_size: int | Literal["full"] = "full" if self.closed_form else self.train["batch_size"]
         augment, drop_last = self.data.augment, self.train["drop_last"]
-        return self._loader("train", batch_size, self.solved_in, shuffle=True, augment=augment, drop_last=drop_last)
+        more: dict[str, Any] = {"augment": augment, "drop_last": drop_last, "streams": self.train["carry_state"]}
+        return self._loader("train", batch_size, self.solved_in, shuffle=True, **more)
 
     @cached_property
     def loaders(self) -> dict[str, Loader]:
         """By split, for evaluation: in the data's order, in batches of a size that suits it."""
-        size = max(self.loader.batch_size, EVALUATION_BATCH)
+        size, streams = self.loader.batch_size, self.train["carry_state"]
+        size = size if streams else max(size, EVALUATION_BATCH)
         wanted = [split for split in self.data.splits if split in self.train["evaluate"]]
         same = self.solved_in == self.dtype and self.data.bootstrap is None
         return {
             split: self.loader.in_batches_of(size)
             if split == "train" and same
-            else self._loader(split, size, self.dtype)
+            else self._loader(split, size, self.dtype, streams=streams)
             for split in wanted
         }
 
@@ -281,6 +286,7 @@ class Experiment:
             own = {player: group_schedules(spec, named, self.total_steps, player) for player in players}
             return AlternatingStep(self.model, optimizers, group_schedules=own, **settings)
         by_group = group_schedules(spec, named, self.total_steps)
+        settings["carry_state"] = self.loader.batch_size if self.train["carry_state"] else None
         step = TrainStep(self.model, self.loss, build_optimizer(spec, named), group_schedules=by_group, **settings)
         if self.train["swa"] is not None:
             share = isinstance(self.train["swa"]["start"], float)
@@ -346,6 +352,8 @@ class Experiment:
         if self.train["swa"] is not None:  # before those that look at the mean
             due = averaging_steps(self.train["swa"], total_steps, loader.steps_per_epoch)
             used.append(WeightAveraging(due))
+        if self.train["carry_state"]:  # before the checkpoint of the step
+            used.append(EpochStart(loader.steps_per_epoch))
         used += [each for each in callbacks if each is not None]
         return Trainer(self.model, self.train_step(), loader, total_steps, used)
 

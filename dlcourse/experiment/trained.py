@@ -101,9 +101,11 @@ class TrainedModel(stored.StoredModel):
         return precision.dtype(self.config.data["precision"])
 
     def loader(self, subset: Split, batch_size: int = EVALUATION_BATCH) -> Loader:
-        """Raw samples, normalized as the model wants them."""
-        targets = self.inputs.target_normalizer
-        return Loader(subset, self.normalizer, self.backend, self.dtype, batch_size, 0, shuffle=False, targets=targets)
+        """Raw samples, normalized as the model wants them; in the streams of the training, where it had such."""
+        train = self.config.data["train"]
+        streams, targets = train["carry_state"], self.inputs.target_normalizer
+        where = self.normalizer, self.backend, self.dtype, train["batch_size"] if streams else batch_size, 0
+        return Loader(subset, *where, shuffle=False, targets=targets, streams=streams)
 
     def predict(self, x: np.ndarray | Samples) -> np.ndarray:
         """The model's outputs for raw inputs (N, *in_shape), in the targets' own units, both on the host.

@@ -15,6 +15,7 @@ from dlcourse.explain.occluding import occlusion
 from dlcourse.explain.receptive import UsedField, receptive_field
 from dlcourse.explain.sanity import cascading_randomization, rank_correlation
 from dlcourse.explain.scores import input_gradient
+from dlcourse.explain.through_time import gradients_through_time
 from dlcourse.explain.visualization import class_visualization
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "features",
     "filters",
     "grad_cam",
+    "gradients_through_time",
     "input_gradient",
     "integrated_gradients",
     "nearest_neighbors",

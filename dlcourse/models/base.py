@@ -59,6 +59,8 @@ class Model(Module):
     """What :meth:`confidences` of a classifier are, in a word or two."""
     no_onnx: ClassVar[str] = ""
     """Why an ONNX file cannot say what it computes, where that is known."""
+    keeps_state: ClassVar[bool] = False
+    """Whether a sequence may come piece by piece, by an :meth:`initial_state` of its own."""
     objective_units: ClassVar[Mapping[str, str]] = {}
     """Of a model with an objective what :meth:`objective_values` gives, by name, with the unit of each; else empty."""
 
@@ -71,6 +73,8 @@ class Model(Module):
         own = "objective" in vars(cls) or "player_objective" in vars(cls)
         if own and not cls.objective_units:
             cls.objective_units = {"loss": ""}
+        if "initial_state" in vars(cls):
+            cls.keeps_state = True
 
     def __init__(self, in_shape: tuple[int, ...], out_features: int):
         super().__init__()
@@ -150,6 +154,24 @@ class Model(Module):
     def generates(self) -> bool:
         """Whether it has a :meth:`generate` of its own."""
         return type(self).generate is not Model.generate
+
+    def initial_state(self, count: int) -> list[Tensor]:
+        """What a model that keeps a state from one input to the next begins ``count`` sequences with, for
+        :meth:`forward_from`: one tensor or several, zeros, with the sequences along axis 1, in the model's type.
+
+        Raises:
+            UserError: the model keeps none.
+        """
+        raise UserError(f"{type(self).__name__} keeps no state from one input to the next")
+
+    def forward_from(self, x: Any, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The outputs for inputs that go on where those before ended, and the state that they leave.
+
+        Args:
+            x: inputs (N, *in_shape), the next piece of each of N sequences.
+            state: of :meth:`initial_state`, or what the call before gave.
+        """
+        raise NotImplementedError
 
     def generate(self, count: int, seed: int = 0) -> Tensor:
         """New inputs (count, *in_shape), drawn from what the model has learned, a function of the seed.

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from dlcourse import nn
+from dlcourse import backend, nn
 from dlcourse.autograd import Tensor
 from dlcourse.backend.device import Array
 from dlcourse.models.base import Model
@@ -18,7 +18,7 @@ KINDS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 class CharRNN(Model):
     """Embedding - recurrent layers - Linear at every step: tokens (N, T) -> logits of the next (N, T, out_features).
 
-    Every sequence starts from state zero.
+    Every sequence starts from state zero, unless ``train.carry_state`` says otherwise.
 
     Args:
         in_shape: (T,); any length is taken.
@@ -51,6 +51,15 @@ class CharRNN(Model):
     def forward(self, x: Any) -> Tensor:
         output, _ = self.recurrent(self.embedding(x))
         return self.linear(self.dropout(output))
+
+    def initial_state(self, count: int) -> list[Tensor]:
+        weight, shape = self.linear.weight.data, (self.recurrent.num_layers, count, self.recurrent.hidden_size)
+        xp = backend.array_module(weight)
+        return [Tensor(xp.zeros(shape, weight.dtype)) for _ in range(self.recurrent.states)]
+
+    def forward_from(self, x: Any, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        output, after = self.recurrent(self.embedding(x), state[0] if len(state) == 1 else tuple(state))
+        return self.linear(self.dropout(output)), list(after) if isinstance(after, tuple) else [after]
 
     def next_logits(self, tokens: Array, state: Any = None) -> tuple[Tensor, Any]:
         """The state is that of the recurrence, which goes on beyond the length of the sequences of the training."""

@@ -40,7 +40,7 @@ class Recurrent(Module):
         ArgumentError: ``batch_first`` is False.
     """
 
-    gates = 1
+    gates, states = 1, 1
 
     def __init__(
         self,
@@ -249,7 +249,7 @@ class LSTM(Recurrent):
         ((8, 7, 4), (2, 8, 4))
     """
 
-    gates = 4
+    gates, states = 4, 2
 
     def forward(  # type: ignore[override]  # its state is a pair
         self, x: Tensor, states: tuple[Tensor, Tensor] | None = None, *, lengths: Any = None

@@ -101,7 +101,7 @@ def unsupported_reason(config: Mapping[str, Any], device: Backend) -> str | None
         return f"device {device.kind}: stacks are trained on the CPU"
     if precision.is_half(precision.dtype(config["precision"])):
         return f"precision {config['precision']}: stacks compute in float32 or float64"
-    unwanted = {"attack": train["attack"], "accumulate": train["accumulate"] > 1, "swa": train["swa"]}
+    unwanted = {key: train[key] for key in ("attack", "swa", "carry_state")} | {"accumulate": train["accumulate"] > 1}
     found = next((key for key, value in unwanted.items() if value), None)
     return None if found is None else f"train.{found} is taken by each model alone"
 

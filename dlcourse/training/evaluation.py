@@ -13,6 +13,7 @@ from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.metrics import Metric
 from dlcourse.training.callback import Callback, Every
+from dlcourse.training.carried_state import CarriedState
 from dlcourse.training.history import History
 
 
@@ -23,18 +24,21 @@ def outputs(model: Any, loader: Any) -> Iterator[tuple[Any, Any, Any]]:
     targets, outputs and targets come in the targets' own units, in float64.
 
     Batches here may be larger than those of training. One that does not fit into memory is halved until it does, and so
-    are those after it: in evaluation mode an output depends on its own sample only.
+    are those after it: in evaluation mode an output depends on its own sample only. Where batches continue one another,
+    they are as large as those of training, and the state goes on from one to the next, from zero at the first.
     """
     training, targets = model.training, getattr(loader, "targets", None)
     model.eval()
-    max_samples = None
+    max_samples, answer = None, model
+    if getattr(loader, "streams", False):
+        answer = CarriedState(model, loader.batch_size)
     try:
         with no_grad():
             for x, y in loader.batches():
                 start = 0
                 while start < len(x):
                     chunk = slice(start, len(x) if max_samples is None else start + max_samples)
-                    output = _output(model, x[chunk])
+                    output = _output(answer, x[chunk])
                     if output is None:
                         max_samples = -(-len(x[chunk]) // 2)
                         continue
@@ -53,7 +57,7 @@ def _output(model: Any, x: Any) -> Any:
         output = model(lent(x)).data
         return astype(output, accumulation_dtype(output.dtype))
     except Exception as error:  # out of memory is a MemoryError on the host, an error of CuPy's on a GPU
-        if len(x) < 2 or not memory.out_of_memory(error):
+        if len(x) < 2 or isinstance(model, CarriedState) or not memory.out_of_memory(error):
             raise
         return None
 

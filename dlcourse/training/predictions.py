@@ -123,7 +123,8 @@ def _split_arrays(
         rows += len(found[-1])
         if rows >= MAX_ROWS:
             break
-    y = subset.y
+    order = getattr(loader, "in_order", None)
+    y = subset.y if order is None else subset.y[order]
     labels = y.reshape(-1) if y.dtype.kind == "i" else y.reshape(-1, y.shape[-1])
     arrays = {f"{split}_y": labels[:MAX_ROWS], f"{split}_output": np.concatenate(found)[:MAX_ROWS]}
     if len(labels) > len(subset):

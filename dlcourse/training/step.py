@@ -20,6 +20,7 @@ from dlcourse.nn import Module, hooks
 from dlcourse.optim.base import Optimizer
 from dlcourse.optim.clip import clip_grad_norm, clip_grad_value_
 from dlcourse.training import reduction
+from dlcourse.training.carried_state import CarriedState
 from dlcourse.training.host_state import HostState
 from dlcourse.training.weight_averaging import WeightMean, showing
 
@@ -62,10 +63,14 @@ class TrainStep:
             but that batch normalization takes its statistics, and dropout its masks, microbatch by microbatch.
         l1, l2: strengths of the penalties.
         ema: the decay of an exponential moving average of the parameters, see :meth:`averaged`; None for none.
+        carry_state: N where a batch has the next pieces of the N sequences whose pieces the batch before had: the model
+            begins each with the state that the one before left, as a constant, see :class:`CarriedState`.
+            ``step.carried.reset()`` begins new sequences.
         attack: changes the inputs first, ``attack(model, x, y, step)``, so that the step is against it (Madry et al.
             2017); see :mod:`dlcourse.attacks`.
     Attributes:
         capture: whether a GPU may record the step and replay it as one launch; see ``dlcourse/backend/capture.py``.
+        carried: the state that goes on from batch to batch; None without ``carry_state``.
         swa: the mean of weights that a config's ``train.swa`` asks for, see :meth:`averaged`; None for none.
     Raises:
         ValueError: a setting is out of range.
@@ -94,6 +99,7 @@ class TrainStep:
         l1: float = 0.0,
         l2: float = 0.0,
         ema: float | None = None,
+        carry_state: int | None = None,
         attack: Callable[..., Array] | None = None,
     ):
         sound = accumulate >= 1 and l1 >= 0 and l2 >= 0 and all(c is None or c > 0 for c in (clip_norm, clip_value))
@@ -121,6 +127,11 @@ class TrainStep:
         if optimizer.needs_closure and (clip_norm is not None or clip_value is not None):
             name = type(optimizer).__name__
             raise ArgumentError(f"TrainStep: {name} searches along the cost, whose gradient is not to be clipped")
+        if carry_state is not None and (accumulate > 1 or attack or loss_fn is None or optimizer.needs_closure):
+            raise ArgumentError(
+                "TrainStep: carry_state goes with one pass for each step: without accumulate, attack, an objective of "
+                "the model's own, and an optimizer that evaluates the cost several times"
+            )
         self.step = 0
         self.stream = random.new_stream()
         self.base_rates: list[float] = list(optimizer.rates)
@@ -132,6 +143,7 @@ class TrainStep:
         self.capture = True
         self._measured: tuple[Any, str | None] = None, None
         self._average = self.flat.data.copy() if ema is not None else None
+        self.carried = None if carry_state is None else CarriedState(model, carry_state)
         self.swa: WeightMean | None = None
         if self.flat.half is not None and self.flat.half.dtype == np.float16:
             self.flat.scaler = scaling.new_scaler(self.flat.half)
@@ -327,7 +339,7 @@ class TrainStep:
             return self._full(self._scalar(self._objective(lent(x), y), self.model))
         if self.attack is not None:
             x = self.attack(self.model, x, y, random.current_step())
-        outputs = self.model(lent(x))
+        outputs = (self.carried or self.model)(lent(x))
         if outputs is None:
             raise ArgumentTypeError(f"TrainStep: {_called(self.model)} returned None: it lacks a return")
         outputs = self._full(outputs)
@@ -395,7 +407,8 @@ class TrainStep:
         arrays = {name: backend.to_host(array).copy() for name, array in held.items() if array is not None}
         numbers = {"step": self.step, "base_lr": list(self.base_rates), "stream": list(self.stream)}
         own = {**numbers, **watching, **self._layout(), "optimizer": self.optimizer.state_dict(), "arrays": arrays}
-        return own if self.swa is None else {**own, "swa": self.swa.state_dict()}
+        apart = {"swa": self.swa, "carried": self.carried}
+        return own | {name: each.state_dict() for name, each in apart.items() if each is not None}
 
     def _layout(self) -> dict[str, list[int]]:
         """Where the groups put the model's parameters in another order: the place in the model of each."""
@@ -416,6 +429,8 @@ class TrainStep:
             self._average[...] = backend.of(self._average).asarray(state["arrays"]["ema"])
         if self.swa is not None:
             self.swa.load_state_dict(state["swa"])
+        if self.carried is not None:
+            self.carried.load_state_dict(state["carried"])
         # The state of a step at full precision has no scale: a model that goes on in float16 begins with the first.
         if self.flat.scaler is not None and "scaler" in state["arrays"]:
             self.flat.scaler[...] = backend.of(self.flat.scaler).asarray(state["arrays"]["scaler"])

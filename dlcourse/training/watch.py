@@ -12,6 +12,7 @@ from dlcourse.autograd import Tensor
 from dlcourse.backend import tracing
 from dlcourse.backend.device import Array
 from dlcourse.errors import ArgumentTypeError, UserError, named
+from dlcourse.explain.through_time import following
 from dlcourse.nn import Module
 from dlcourse.nn.activation import Activation
 from dlcourse.nn.calls import noting_calls
@@ -27,6 +28,7 @@ ROWS = 4096
 as a step."""
 BINS = 40
 """Parts of an activation's histogram."""
+_STEPS = "through_time."
 _OFTEN = 512
 """Steps until which there is one look, at an evaluation, each time that their number doubles; then one in 256."""
 
@@ -37,8 +39,8 @@ class Watch(Callback):
 
     It looks at a copy of the training step, always with the first training batch, so that training goes on exactly as
     without it. An evaluation that comes within 256 steps of the last look is passed over, which keeps the share of the
-    time below 3 %: a look takes 1.3 (a convolutional net) to 3.5 steps (a tiny one). Early in training looks are
-    closer.
+    time below 3 %: a look takes 1.3 (a convolutional net) to 3.5 steps (a tiny one); one at a recurrent net, which is
+    followed step by step, up to 11. Early in training looks are closer.
 
     Args:
         every: epochs between evaluations.
@@ -80,7 +82,8 @@ def inspect_step(train_step: TrainStep | AlternatingStep, x: Any, y: Any) -> dic
     """What the next update would do to each layer, with this batch; nothing changes, as a copy does it.
 
     Args:
-        train_step: of the model that is trained. Of players each is looked at by itself, before any of them moves.
+        train_step: of the model that is trained; a state that it carries from batch to batch is taken as 0. Of players
+            each is looked at by itself, before any of them moves.
         x, y: a batch, as the step itself takes it.
     Returns:
         By the name of each module with parameters of its own: their number ``size``, the norms of their ``gradient``
@@ -88,7 +91,8 @@ def inspect_step(train_step: TrainStep | AlternatingStep, x: Any, y: Any) -> dic
         moves them, ``ratio`` (infinite where they are zero). Of these modules and of activations the ``mean`` and the
         standard deviation ``std`` of their outputs, of activations also the share of ``dead`` units, those with one
         and the same output for all samples, and ``counts``: how many outputs lie in each of 40 equal parts between
-        ``low`` and ``high``. ``kind`` is the class.
+        ``low`` and ``high``. ``kind`` is the class. Of a recurrent layer ``through_time`` has the norms of the gradient
+        at each step, see :func:`~dlcourse.explain.gradients_through_time`.
     Raises:
         TypeError: it is no TrainStep.
         UserError: the model holds something that cannot be copied.
@@ -114,13 +118,18 @@ def inspect_step(train_step: TrainStep | AlternatingStep, x: Any, y: Any) -> dic
     except Exception as error:  # a copy runs code of the user's own, which may raise anything
         raise UserError(f"inspect_step needs a copy of the model, which cannot be made: {named(error)}") from error
     x, y = probe.batch_of(x, y)
+    if probe.carried is not None:
+        probe.carried.reset()
     flat, model = probe.flat, cast(Module, probe.model)
     outputs: dict[int, dict[str, Array]] = {}
     watched = {name or "(model)": each for name, each in model.named_modules() if _is_layer(each)}
     before = flat.data.copy()
     probe.begin()
-    with noting_calls(watched.values(), partial(_note, outputs)):
+    with noting_calls(watched.values(), partial(_note, outputs)), following(model) as recurrences:
         probe.take_gradient(x, y)
+    if flat.scaler is not None:  # the gradients are the loss scale's multiples
+        recurrences.clear()
+    through_time = {each: call.norms() for each, call in recurrences.items()}  # with the weights as they are now
     gradient = flat.gather_grad().copy()
     probe.apply_gradient(x, y)
     places = {id(p): flat.slice_of(i) for i, p in enumerate(flat.parameters)}
@@ -136,13 +145,19 @@ def inspect_step(train_step: TrainStep | AlternatingStep, x: Any, y: Any) -> dic
             facts |= {"gradient": _norm(gradient, own), "weight": _norm(before, own)}
             with np.errstate(divide="ignore", invalid="ignore"):  # weights may be zero, as those of a linear model are
                 facts["ratio"] = _norm(flat.data - before, own) / facts["weight"]
+        if id(module) in through_time:
+            found[name]["through_time"] = {}
+            facts |= {f"{_STEPS}{state}": norms for state, norms in through_time[id(module)].items()}
         keys += [(name, fact) for fact in facts]
         numbers += facts.values()
     xp = backend.array_module(before)
     ends = np.cumsum([value.size for value in numbers])
     values = np.split(backend.to_host(xp.concatenate([value.ravel() for value in numbers])), ends[:-1])
     for (name, fact), part in zip(keys, values, strict=True):
-        found[name][fact] = part.astype(int).tolist() if fact == "counts" else float(f"{part.item():.6g}")
+        if fact.startswith(_STEPS):
+            found[name]["through_time"][fact.removeprefix(_STEPS)] = [float(f"{each:.6g}") for each in part]
+        else:
+            found[name][fact] = part.astype(int).tolist() if fact == "counts" else float(f"{part.item():.6g}")
     return found
 
 

@@ -160,6 +160,26 @@ def watched(path: Path) -> Path:
     return write_run(path, model="{name: mlp}", events=events)
 
 
+def recurrent_look(step: int, kept: float, cell: bool) -> dict:
+    back = np.arange(50)[::-1]
+    norms = {"h_l0": (0.1 * kept**back).tolist()} | ({"c_l0": [*(0.2 * kept ** back[:-1]), 0.0]} if cell else {})
+    layers = {"encoder": {"kind": "LSTM", "size": 10, "gradient": 1.0, "std": 1.0, "through_time": norms}}
+    return {"event": "watch", "step": step, "epoch": step / 10, "layers": layers}
+
+
+def through_time(path: Path) -> Path:
+    events = [recurrent_look(step, 0.5 + 0.4 * step / 900, True) for step in (0, 5, 30, 100, 900)]
+    return write_run(path, model="{name: lstm}", events=events)
+
+
+def through_time_by_net(path: Path) -> Path:
+    nets = [{"name": "rnn"}, {"name": "rnn", "recurrent_init": LONG}, {"name": "lstm"}]
+    folder = folders.grid_sweep(path, {"model": nets}, config={"train": {"watch": True}})
+    for index, point in enumerate(sorted((folder / "points").iterdir())):
+        write_run(point, events=[recurrent_look(step, 1 - 0.3 * index, index == 2) for step in (0, 100)])
+    return folder
+
+
 def range_test(path: Path) -> Path:
     events = folders.training_events(lr=lambda done: 1e-4 * 1e5**done)
     write_run(path, model="{name: mlp}", events=events)
@@ -519,6 +539,8 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     explained_otherwise: [],
     surfaces: ["paths", "convergence"],
     watched: ["layers", "activations"],
+    through_time: ["through_time", "layers"],
+    through_time_by_net: ["categories", "gradients_through_time"],
     scales_with_and_without: ["heat_map", "families", "layers_at_start"],
     depths: ["heat_map", "layers_at_start"],
     watched_words: ["categories", "layers_at_start"],
