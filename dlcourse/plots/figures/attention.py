@@ -40,9 +40,10 @@ class AttentionMaps(Plot):
         panels, across = self._panels(found), found.facts.get("across")
         of_heads = isinstance(across, int)
         columns = min(len(panels), max(1, across) if isinstance(across, int) else 3)
-        side = min(3.0, (style.WIDE - 0.6) / columns)
-        figure = style.canvas(side * columns + 0.6, side * -(-len(panels) // columns) + 0.8)
-        cells = list(figure.subplots(-(-len(panels) // columns), columns, squeeze=False).flat)
+        rows, side = -(-len(panels) // columns), min(3.0 if columns > 1 else style.WIDTH, (style.WIDE - 0.6) / columns)
+        tall = min(1.2, max(len(weights) / weights.shape[1] for _, weights, _, _ in panels))
+        figure = style.canvas(side * columns + 0.6, (side * tall + 0.15) * rows + 0.6)
+        cells = list(figure.subplots(rows, columns, squeeze=False).flat)
         for axes, panel in zip(cells, panels, strict=False):
             _draw(axes, panel, side)
         for axes in cells[len(panels) :]:
