@@ -40,6 +40,8 @@ def prepare(
         if hasattr(named, "splits"):
             return replace(_sequence(named, options), name=section["name"])
         dataset = _loaded(named, options, seed, schema)
+    if dataset.tokens and options.normalize != "none":
+        raise ConfigError("data.normalize: has no meaning for a sequence of tokens; leave the key out")
     check_augment(options.augment, dataset.x, dataset.y, classes=dataset.task == "classification")
     index = _split(dataset, options, seed)
     if dataset.fill_missing:

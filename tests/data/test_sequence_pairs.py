@@ -57,6 +57,11 @@ def test_what_cannot_be_drawn(make, message: str) -> None:
         make()
 
 
+def test_tokens_are_not_scaled() -> None:
+    with pytest.raises(ConfigError, match="data.normalize: has no meaning for a sequence of tokens"):
+        dl.load_data("reversed_strings", samples=20, normalize="standardize")
+
+
 def test_special_tokens_are_no_characters_of_a_text() -> None:
     data = dl.load_data("reversed_strings", samples=20, letters=3)
     names = list(data.class_names)
