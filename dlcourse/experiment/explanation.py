@@ -381,6 +381,7 @@ METHODS: dict[str, Callable[[Explanations], None]] = {
 def _check(trained: TrainedModel, request: Request) -> None:
     if isinstance(trained, TrainedEnsemble):
         raise UserError("explain takes the run of one model; name that of a member of the ensemble")
+    trained.check_predicts()
     shape = tuple(trained.inputs.in_shape)
     if trained.inputs.tokens or len(shape) != 3 or shape[2] not in (1, 3):
         raise UserError(

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse import backend
+from dlcourse import backend, registry
+from dlcourse.autograd import as_tensor
 from dlcourse.backend import random
 from dlcourse.backend.precision import is_half
 from dlcourse.config import resolve
@@ -21,6 +22,7 @@ from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.identity import check_data
 from dlcourse.experiment.loading import load_run
 from dlcourse.graphs import Graph, record
+from dlcourse.nn import Module
 from dlcourse.text import format_number
 from dlcourse.training.environment import started_in
 
@@ -74,7 +76,7 @@ def _experiment(path: str, overrides: Overrides, device: str | None) -> Iterator
     """The experiment of a config, or of a run with its trained weights; or why it has no graph."""
     if not _is_run(path):
         config = resolve(path, overrides).without_sweep()
-        if config.data["loss"] is None:
+        if _without_cost(config.data):
             yield _no_graph(config.data)
             return
         with backend.use(backend.get(device or config.data["device"])) as chosen:
@@ -85,7 +87,7 @@ def _experiment(path: str, overrides: Overrides, device: str | None) -> Iterator
     trained = load_run(path, device)
     if isinstance(trained, TrainedEnsemble):
         raise UserError(f"{path}: graph takes the run of one model; name that of a member of the ensemble")
-    if trained.config.data["loss"] is None:
+    if _without_cost(trained.config.data):
         yield _no_graph(trained.config.data)
         return
     with code_of(trained.folder, lambda text: None), looking_in(started_in(trained.folder)):
@@ -98,6 +100,11 @@ def _experiment(path: str, overrides: Overrides, device: str | None) -> Iterator
 
 def _is_run(path: str) -> bool:
     return os.path.isdir(path) or path.endswith(".safetensors")
+
+
+def _without_cost(config: Any) -> bool:
+    model = registry.lookup("model", config["model"]["name"])
+    return config["loss"] is None and not getattr(model, "objective_units", None)
 
 
 def _no_graph(config: Any) -> Drawn:
@@ -137,8 +144,21 @@ def _walked(experiment: Experiment, split: str, example: int) -> Graph:
 
 
 def _recorded(experiment: Experiment, x: Any, y: Any, keep: bool) -> Graph:
+    if experiment.has_objective:
+        return record(_Objective(experiment.model), (x, y), keep=keep, title=experiment.name)
     in_float32 = "float32" if is_half(experiment.dtype) else None  # as a training step computes its loss
     return record(experiment.model, (x, y), experiment.loss, keep=keep, title=experiment.name, loss_dtype=in_float32)
+
+
+class _Objective(Module):
+    """A model's own objective as a forward pass."""
+
+    def __init__(self, model: Any):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Any, y: Any) -> Any:
+        return self.model.objective(as_tensor(x), y, random.current_step())
 
 
 def _example(experiment: Experiment, split: str, example: int) -> str:

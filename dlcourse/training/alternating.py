@@ -11,7 +11,7 @@ import numpy as np
 from dlcourse.autograd import FlatParameters, Tensor
 from dlcourse.backend import capture, random
 from dlcourse.backend.device import Array
-from dlcourse.errors import ArgumentError
+from dlcourse.errors import ArgumentError, ArgumentTypeError
 from dlcourse.optim.base import Optimizer
 from dlcourse.training.host_state import HostState
 from dlcourse.training.step import TrainStep
@@ -42,6 +42,7 @@ class AlternatingStep:
     Raises:
         ValueError: an optimizer is missing, of no player, or not over the parameters of its player, or searches along
             the cost.
+        TypeError: the model has no players.
     Example:
         >>> mlp = {"name": "mlp", "hidden": [16]}
         >>> model = dl.models.GAN((2,), 1, latent=2, generator=mlp, discriminator=mlp)
@@ -64,16 +65,21 @@ class AlternatingStep:
         group_schedules: Mapping[str, Mapping[int, Any]] | None = None,
         **settings: Any,
     ):
-        if sorted(optimizers) != sorted(model.players):
+        players = getattr(model, "players", ())
+        if not players:
+            raise ArgumentTypeError(
+                f"AlternatingStep: expected a model with players, such as models.GAN, got a {type(model).__name__}; "
+                "others take dl.TrainStep"
+            )
+        if not isinstance(optimizers, Mapping) or sorted(optimizers) != sorted(players):
+            came = ", ".join(optimizers) if isinstance(optimizers, Mapping) else f"a {type(optimizers).__name__}"
             raise ArgumentError(
-                f"AlternatingStep: expected an optimizer for each of {', '.join(model.players) or 'no players'}, got "
-                f"those of {', '.join(optimizers) or 'none'}"
+                f"AlternatingStep: expected an optimizer for each of {', '.join(players)}, by these names, got {came}"
             )
         self.model, self.schedule = model, schedule
         by_group = group_schedules or {}
         self.players = {
-            name: _PlayerStep(model, name, optimizers[name], schedule, by_group.get(name), settings)
-            for name in model.players
+            name: _PlayerStep(model, name, optimizers[name], schedule, by_group.get(name), settings) for name in players
         }
         self._steps = list(self.players.values())
         self.optimizer: Any = _Together([each.optimizer for each in self._steps])

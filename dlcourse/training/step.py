@@ -120,6 +120,8 @@ class TrainStep:
                 f"TrainStep: the players of {type(model).__name__} move in turn, by an optimizer each: "
                 "dl.AlternatingStep(model, {player: optimizer, ...})"
             )
+        if loss_fn is None and attack is not None:
+            raise ArgumentError("TrainStep: an attack raises a loss, and the model has an objective of its own")
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
         self.schedule, self.accumulate, self.l1, self.l2 = schedule, accumulate, l1, l2
         self.group_schedules = dict(group_schedules or {})
