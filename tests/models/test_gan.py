@@ -17,7 +17,7 @@ from dlcourse.metrics.drawn import GoodShare, ModesFound
 RING = {"name": "gaussian_ring", "samples": 400, "split": {"val": 100}}
 MLP = {"name": "mlp", "hidden": [8]}
 GAN = {"name": "gan", "latent": 2, "generator": MLP, "discriminator": MLP}
-IMAGES = {"name": "synthetic_images", "samples": 120, "image_size": 8, "split": {"val": 20}, "normalize": "minmax"}
+IMAGES = {"name": "synthetic_images", "samples": 60, "image_size": 8, "split": {"val": 20}, "normalize": "minmax"}
 DCGAN = {
     "name": "gan",
     "latent": 4,
@@ -35,6 +35,13 @@ def config(model: dict = GAN, data: dict = RING, **more: Any) -> dict:
 
 def run(folder: Path, settings: dict, **more: Any) -> Any:
     return dl.run(settings, out=folder, quiet=True, **{"plots": False} | more)
+
+
+@pytest.fixture(scope="module")
+def of_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that draws images."""
+    train = {"steps": 2, "batch_size": 20, "evaluate": ["val"]}
+    return run(tmp_path_factory.mktemp("images"), config(DCGAN, IMAGES, train=train)).folder
 
 
 def test_a_run_measures_both_players_and_what_they_draw(tmp_path: Path) -> None:
@@ -61,10 +68,10 @@ def test_a_run_that_goes_on_is_the_same_run(model: dict, data: dict, more: dict,
     schedule = {"name": "step", "step_size": 4}
     groups = [{"match": "discriminator", "lr": 3e-3}, {"match": "*.bias", "weight_decay": 0.1}]
     adam = {"name": "adam", "lr": 1e-3, "schedule": schedule, "groups": groups}
-    train = {"steps": 10, "batch_size": 60} | more
+    train = {"steps": 6, "batch_size": 20, "evaluate": ["val"]} | more
     whole = run(tmp_path / "a", config(model, data, train=train, optimizer=adam))
-    half = run(tmp_path / "b", config(model, data, train=train | {"steps": 5}, optimizer=adam))
-    rest = dl.run(resume=half.folder, overrides={"train.steps": 10}, quiet=True, plots=False)
+    half = run(tmp_path / "b", config(model, data, train=train | {"steps": 3}, optimizer=adam))
+    rest = dl.run(resume=half.folder, overrides={"train.steps": 6}, quiet=True, plots=False)
     assert rest.metrics == whole.metrics
     files = [(r.folder / "checkpoints/last.safetensors") for r in (whole, rest)]
     ours, theirs = (dl.load(file) for file in files)
@@ -82,8 +89,8 @@ def test_groups_give_each_player_its_own_optimizer(tmp_path: Path) -> None:
     assert kinds == {"discriminator": "SGD", "generator": "Adam"} and step.rates_at(0) == [0.5, 1e-3]
 
 
-def test_samples_exports_and_other_commands(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    folder = str(run(tmp_path, config(DCGAN, IMAGES)).folder)
+def test_samples_and_other_commands(of_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = str(of_images)
     assert main(["sample", folder, "--count", "4", "--seed", "1", "--out", str(tmp_path / "a.npz")]) == 0
     with np.load(tmp_path / "a.npz") as arrays:
         drawn = arrays["x"]
@@ -101,9 +108,9 @@ def test_samples_exports_and_other_commands(tmp_path: Path, capsys: pytest.Captu
     assert main(["show", folder]) == 0 and "what it draws with" in capsys.readouterr().out
 
 
-def test_the_way_from_noise_to_images_in_onnx(tmp_path: Path) -> None:
+def test_the_way_from_noise_to_images_in_onnx(of_images: Path, tmp_path: Path) -> None:
     ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    trained = dl.load_run(run(tmp_path, config(DCGAN, IMAGES)).folder)
+    trained = dl.load_run(of_images)
     words = trained.export(tmp_path / "net.onnx")
     assert "it takes noise from N(0, 1)" in words
     noise = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")

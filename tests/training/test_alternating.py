@@ -7,6 +7,7 @@ import pytest
 
 import dlcourse as dl
 from dlcourse import backend, models, nn, optim
+from dlcourse.attacks import PGD
 from dlcourse.autograd import Tensor
 from dlcourse.backend import precision, random
 from dlcourse.errors import ArgumentError
@@ -175,6 +176,15 @@ class Wrong:
     def no_optimizer(self, model: Any) -> Any:
         return dl.AlternatingStep(model, {"generator": optim.SGD(model.generator.parameters(), lr=0.1)})
 
+    def one_optimizer(self, model: Any) -> Any:
+        return dl.AlternatingStep(model, optim.SGD(model.parameters(), lr=0.1))
+
+    def no_players(self, model: Any) -> Any:
+        return dl.AlternatingStep(model.generator, {})
+
+    def an_attack(self, model: Any) -> Any:
+        return dl.AlternatingStep(model, optimizers(model), attack=PGD(0.1))
+
     def of_all_parameters(self, model: Any) -> Any:
         return dl.AlternatingStep(model, dict.fromkeys(model.players, optim.SGD(model.parameters(), lr=0.1)))
 
@@ -188,7 +198,10 @@ class Wrong:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("no_optimizer", "an optimizer for each of discriminator, generator, got those of generator"),
+        ("no_optimizer", "an optimizer for each of discriminator, generator, by these names, got generator"),
+        ("one_optimizer", "by these names, got a SGD"),
+        ("no_players", "expected a model with players, such as models.GAN, got a MLP"),
+        ("an_attack", "an attack raises a loss"),
         ("of_all_parameters", "the optimizer of discriminator is to hold the parameters of model.discriminator"),
         ("a_search", "LBFGS searches along a cost that stays the same"),
         ("a_plain_step", "the players of GAN move in turn, by an optimizer each: dl.AlternatingStep"),
