@@ -11,6 +11,7 @@ Exit codes: 0 done; 2 the config, the command line or a file that they name is w
 
 import argparse
 import importlib
+import itertools
 import os
 import pkgutil
 import re
@@ -23,12 +24,16 @@ from typing import Any, NoReturn
 
 from dlcourse import __version__, commands, plugins
 from dlcourse.characters import VisibleStream
+from dlcourse.distributed.launch import launched
 from dlcourse.errors import ConfigError, DlcourseError, Interrupted, UserError
 from dlcourse.registry import did_you_mean
 from dlcourse.signals import handle_termination
 from dlcourse.streams import failed, reason, show, silence
 
 _INTERRUPTED = 130
+
+TOGETHER = "run", "devices"
+"""The commands that several processes of ``mpirun`` may run."""
 
 _DEVICES = {"--gpu": "cuda", "--cuda": "cuda", "--cpu": "cpu"}
 """Options of other programs."""
@@ -69,7 +74,7 @@ def _run_safely(argv: list[str]) -> int:
     try:
         with handle_termination(), warnings.catch_warnings():
             warnings.showwarning = _note
-            code = _run(argv)
+            code = _run_together(argv)
         return _flushed(code)
     except SystemExit as done:  # From argparse's --help and --version.
         return int(done.code or 0)
@@ -117,6 +122,22 @@ def _flushed(code: int) -> int:
 def command_names() -> list[str]:
     """All subcommands, sorted."""
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__))
+
+
+def _run_together(argv: list[str]) -> int:
+    """Run as one of the processes that ``mpirun`` started, if it did: an error of one ends all."""
+    launch = launched()
+    if launch.size == 1:
+        return _run(argv)
+    from dlcourse.distributed.world import world
+
+    with world().together():
+        if argv[:1] and argv[0] in command_names() and argv[0] not in TOGETHER:
+            raise UserError(
+                f"{launch.launcher} started {launch.size} processes, and only `dlcourse run` trains one model on "
+                f"several; start `dlcourse {argv[0]}` as one process"
+            )
+        return _run(argv)
 
 
 def _run(argv: list[str]) -> int:
@@ -212,7 +233,7 @@ class _Parser(argparse.ArgumentParser):
     def _with_left_out_values(self, words: list[str]) -> Iterator[str]:
         """The words, with ``--tta FILE`` as ``--tta=flip_shift FILE``: of an option that may stand without a value, the
         next word is one only if it is among its choices. argparse takes any word."""
-        for word, following in zip(words, [*words[1:], ""], strict=True):
+        for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
             action = self._option_string_actions.get(word)
             lone = action is not None and action.nargs == "?" and following not in (action.choices or [following])
             yield f"{word}={action.const}" if action is not None and lone else word
@@ -283,7 +304,9 @@ def _note(message: Warning | str, category: type[Warning], filename: str, lineno
 
 
 def _fail(message: str, code: int, with_traceback: bool) -> int:
-    """Say what went wrong on standard error, and return the exit code."""
+    """Say what went wrong on standard error, and return the exit code; of several ranks the first says it."""
+    if launched().rank and not with_traceback:
+        return code
     try:
         if with_traceback:
             traceback.print_exc()

@@ -28,6 +28,7 @@ _WORD = 2**64 - 1
 
 
 Stream = tuple[int, int]
+Rows = tuple[int, int, int]
 
 
 class Draws:
@@ -42,6 +43,7 @@ class Draws:
         self.seed, self.suffix = seed, ""
         self.step: int | DeviceCounter = 0
         self.microbatch = 0
+        self.rows: Rows | None = None
         self.draws: dict[str, int] = {}
         self.built: dict[str, int] = {}
         self.trainings = 0
@@ -99,7 +101,7 @@ def begin_step(step: int | DeviceCounter, stream: Stream | None = None) -> None:
     """
     _stream.step = step if isinstance(step, DeviceCounter) else int(step)
     _stream.suffix = "" if stream in (None, (0, _stream.seed)) else f"/{stream[0]}@{stream[1]}"
-    _stream.microbatch = 0
+    _stream.microbatch, _stream.rows = 0, None
     _stream.draws.clear()
 
 
@@ -124,9 +126,24 @@ def keeping_draws() -> Iterator[None]:
         _stream.draws = before
 
 
-def begin_microbatch(index: int) -> None:
-    """Say that the step goes on with another part of its batch, whose :func:`normal` numbers differ."""
+def begin_microbatch(index: int, rows: Rows | None = None) -> None:
+    """Say that the step goes on with another part of its batch, whose :func:`normal` numbers differ.
+
+    Args:
+        rows: the first row of this microbatch that is computed here, how many are, and how many it has: draws with one
+            row for each sample are then the rows of what is drawn for them all.
+    """
     _stream.microbatch = index
+    _stream.rows = None if rows is None or rows[1] == rows[2] else rows
+
+
+def drawn_rows(shape: tuple[int, ...]) -> tuple[tuple[int, ...], slice] | None:
+    """For a draw with one row for each sample, where others have the rest of them: the shape for them all, and the rows
+    here; None where all are here."""
+    rows = _stream.rows
+    if rows is None or shape[:1] != (rows[1],):
+        return None
+    return (rows[2], *shape[1:]), slice(rows[0], rows[0] + rows[1])
 
 
 def current_step() -> int | DeviceCounter:
@@ -220,7 +237,7 @@ def uniform(
         step: they are a function of (seed, purpose, step); left out, of the step that was begun, and successive draws
             of one purpose within it differ.
     """
-    bits = _drawn(math.prod(shape), purpose, step, backend)
+    bits = _drawn(shape, purpose, step, backend)
     return ((bits >> np.uint32(8)).astype("float32") * np.float32(2.0**-24)).reshape(shape)
 
 
@@ -241,11 +258,19 @@ def normal(
     """
     if seed is not None:
         return normal_quantiles(words(math.prod(shape), seed, purpose, step or 0, backend)).reshape(shape)
-    return normal_quantiles(_drawn(math.prod(shape), purpose, step, backend)).reshape(shape)
+    return normal_quantiles(_drawn(shape, purpose, step, backend)).reshape(shape)
 
 
-def _drawn(count: int, purpose: str, step: int | DeviceCounter | None, backend: Backend | None) -> Array:
-    """Random words (count,) of a purpose's next draw, or of its only one in a given step and microbatch."""
+def _drawn(shape: tuple[int, ...], purpose: str, step: int | DeviceCounter | None, backend: Backend | None) -> Array:
+    """Random words, one-dimensional, of a purpose's next draw, or of its only one in a given step and microbatch."""
+    of_all = drawn_rows(shape)
+    if of_all is not None:
+        whole, rows = of_all
+        return _words(math.prod(whole), purpose, step, backend).reshape(whole)[rows].reshape(-1)
+    return _words(math.prod(shape), purpose, step, backend)
+
+
+def _words(count: int, purpose: str, step: int | DeviceCounter | None, backend: Backend | None) -> Array:
     bits = (backend or current()).xp.empty(count, dtype="uint32")
     if step is None:
         philox_bits(bits, *next_key(purpose))
@@ -264,7 +289,7 @@ def bernoulli(shape: tuple[int, ...], probability: float, purpose: str, backend:
         purpose: names the use; successive draws of one purpose within a step differ.
     """
     xp = (backend or current()).xp
-    bits = _drawn(math.prod(shape), purpose, None, backend)
+    bits = _drawn(shape, purpose, None, backend)
     threshold = round(probability * 2**32)
     if threshold == 2**32:  # which no 32-bit word holds
         return xp.ones(shape, dtype=bool)

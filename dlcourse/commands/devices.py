@@ -17,8 +17,10 @@ def main(args: argparse.Namespace) -> int:
     import json
 
     from dlcourse.backend.diagnostics import inspection
+    from dlcourse.distributed.inspection import mpi_check
 
     report = inspection.inspect()
+    report = dataclasses.replace(report, cpu=(*report.cpu, mpi_check()))
     print(json.dumps(dataclasses.asdict(report), indent=2) if args.json else render(report))
     return 0
 

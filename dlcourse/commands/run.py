@@ -42,12 +42,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from dlcourse.backend import determinism
-    from dlcourse.config import resolve
-    from dlcourse.errors import Interrupted, UserError
-    from dlcourse.experiment import run
+    from dlcourse.distributed.world import world
+    from dlcourse.experiment.ranks import follow, leading
 
     if args.deterministic:
         determinism.demand()
+    if world().rank:
+        follow(args.device)
+        return 0
+    with leading():
+        return _main(args)
+
+
+def _main(args: argparse.Namespace) -> int:
+    from dlcourse.config import resolve
+    from dlcourse.distributed.world import world
+    from dlcourse.errors import Interrupted, UserError
+    from dlcourse.experiment import run
+
     config, overrides = config_of(args)
     if args.resume is None:
         if config is None:
@@ -55,6 +67,11 @@ def main(args: argparse.Namespace) -> int:
         config = resolve(config, overrides)
         overrides = []
         if config.data["sweep"] is not None:
+            if world().size > 1:
+                raise UserError(
+                    "mpirun trains one model on several processes, and this config is many models: start one process "
+                    "with --jobs N, which trains N at a time"
+                )
             if not (args.overfit_batch or args.fast_dev_run or args.profile):
                 return run_points(config, args)
             print("this config has a sweep or an ensemble; this looks at its base alone")

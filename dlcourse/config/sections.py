@@ -310,6 +310,8 @@ class TrainOptions:
         attack: train on inputs that this attack has changed, step by step, in place of those of the data.
         samples: how many samples of a model that generates are kept at each evaluation, always of the same seed; left
             out, 10 images, 1,000 points or one text; 0 for none.
+        sync_batch_norm: where several processes (mpirun) have parts of a batch, batch normalization takes the
+            statistics of the whole batch; false: each of its own part.
     """
 
     epochs: Count | None = None
@@ -338,6 +340,7 @@ class TrainOptions:
     carry_state: bool = False
     attack: Annotated[Any, Component("attack")] | None = None
     samples: NonNegativeInt | None = None
+    sync_batch_norm: bool = True
 
 
 @dataclass(frozen=True)

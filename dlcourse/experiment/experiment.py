@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dlcourse import registry
+from dlcourse import nn, registry
 from dlcourse.autograd import Tensor
-from dlcourse.backend import Backend, precision, random
+from dlcourse.backend import Backend, collectives, precision, random
 from dlcourse.config import Config, choosing_metric
 from dlcourse.config.config import config_hash, settings
 from dlcourse.config.rules import task_mismatches, watched_by
@@ -154,6 +154,8 @@ class Experiment:
             experiment.initial += initial_weights.feature_notes(source, data.dataset.feature_names)
             experiment.initial += initial_weights.class_notes(source, data.class_names, config["train"]["reinit"])
         experiment.initial += initial_weights.freeze(model, config["train"]["freeze"])
+        if config["train"]["sync_batch_norm"]:
+            nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return experiment
 
     @property
@@ -261,6 +263,18 @@ class Experiment:
             return None  # the sum of the players' costs says nothing of how good they are
         return chosen if chosen["metric"] in self.metrics and chosen["split"] in self.loaders else None
 
+    def watcher(self, cls: type, section: str, *settings: str) -> Any:
+        """A callback that watches what ``train.early_stopping`` or ``train.best`` says; None where there is none.
+
+        Args:
+            settings: keys of the section that it takes too.
+        """
+        watched = self.watch(section)
+        if watched is None:
+            return None
+        direction = self.metrics[watched["metric"]].higher_is_better
+        return cls(watched["metric"], watched["split"], direction, **{key: watched[key] for key in settings})
+
     @property
     def watched_loaders(self) -> dict[str, Loader]:
         """Those of the splits that are measured during training: train, val, and any that something is chosen by."""
@@ -299,7 +313,8 @@ class Experiment:
             x = self.loader.batch(step)[0]
             size = microbatch_size(len(x), self.train["accumulate"])
             random.begin_step(step, stream)
-            yield from (x[start : start + size] for start in range(0, len(x), size))
+            with collectives.alone():  # each rank computes the same statistics
+                yield from (x[start : start + size] for start in range(0, len(x), size))
 
     def _check_averaging(self) -> None:
         """Raise ConfigError where ``train.swa`` would average nothing."""

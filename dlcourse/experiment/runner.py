@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse import backend, plugins
-from dlcourse.backend import determinism
+from dlcourse.backend import collectives, determinism
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.config.sections import DataOptions, ExperimentOptions, TrainOptions
 from dlcourse.data.files import looking_in
 from dlcourse.data.text import beginning
+from dlcourse.distributed.world import world
 from dlcourse.errors import (
     ArgumentTypeError,
     DamagedFileError,
@@ -29,6 +30,7 @@ from dlcourse.experiment.components import code_of, run_copies
 from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.identity import check_config, extend, same_experiment
 from dlcourse.experiment.loading import load_run
+from dlcourse.experiment.ranks import Plan, announce, follow, leading, on_this_rank
 from dlcourse.experiment.result import Result
 from dlcourse.experiment.training_run import Run, first_result
 from dlcourse.records.run import RunState
@@ -68,7 +70,7 @@ class Options:
         Raises:
             DeviceError: it is not there.
         """
-        name = self.device or config.data["device"]
+        name = on_this_rank(self.device or config.data["device"])
         chosen = backend.get(name)
         why = f" (auto: {backend.auto_reason()})" if name == "auto" else ""
         log(f"device: {chosen.name}{why}")
@@ -131,9 +133,12 @@ def run(
     for setting, value in more.items():
         raise ArgumentTypeError(f"run takes no {setting!r}; {_as_override(setting, value)}")
     options = Options(device, quiet, plots, profile)
+    world()
+    if collectives.group().rank:
+        return follow(device)
     if allow_code:
         plugins.reload_changed()
-    with plugins.allowing_code(allow_code):
+    with leading(), plugins.allowing_code(allow_code):
         if resume is not None:
             if name is not None or folder is not None or overfit_batch or fast_dev_run:
                 raise UserError("resume goes on with a run as it is: no other name, no other folder, no trial mode")
@@ -358,6 +363,25 @@ def _read_result(folder: RunFolder, log: Log) -> Mapping[str, Any]:
 
 
 def _finish(training: Run, options: Options, temporary: bool = False) -> Result:
+    with collectives.group().together():
+        return _train(training, options, temporary)
+
+
+def _train(training: Run, options: Options, temporary: bool) -> Result:
+    experiment, deterministic = training.experiment, determinism.demanded()
+    place = started_in(training.folder)
+    announce(
+        Plan(
+            experiment.config,
+            experiment.backend.name,
+            training.found,
+            training.identity,
+            place,
+            temporary,
+            plugins.loaded(),
+            deterministic,
+        )
+    )
     try:
         training.run()
     except Interrupted as error:

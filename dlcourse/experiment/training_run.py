@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dlcourse.backend import memory, tracing
+from dlcourse.backend import collectives, memory, tracing
 from dlcourse.config import attack_label, metric_facts
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError, named
 from dlcourse.experiment.attacking import AttackResult, attack_table
@@ -16,6 +16,7 @@ from dlcourse.experiment.identity import check_data
 from dlcourse.experiment.masking import masking_notes
 from dlcourse.experiment.notes import notes
 from dlcourse.experiment.past_steps import check_past
+from dlcourse.experiment.ranks import evaluate_together
 from dlcourse.experiment.result import Result
 from dlcourse.records.run import AdviceFacts, BaselineState, RunState
 from dlcourse.training.advice.rules import advise
@@ -33,6 +34,7 @@ from dlcourse.training.monitor import BestTracker, EarlyStopping, ScheduleWatch
 from dlcourse.training.predictions import write_predictions
 from dlcourse.training.profile import Profile
 from dlcourse.training.progress import Progress
+from dlcourse.training.ranks import share
 from dlcourse.training.run_history import RunHistory
 from dlcourse.training.samples import KeepSamples
 from dlcourse.training.shared import of_a_sweep
@@ -74,7 +76,7 @@ class Run:
     ):
         self.experiment, self.folder, self.log, self.overrides = experiment, folder, log, dict(overrides)
         self.identity = identity
-        self._found: Checkpoint | None = None
+        self.found: Checkpoint | None = None
         self.metrics: dict[str, dict[str, float]] = {}
         self.estimates: dict[str, float] = {}
         self.judgement: Judgement | None = None
@@ -86,10 +88,10 @@ class Run:
         self.evaluation = Evaluation(
             experiment.watched_loaders, experiment.metrics, train["eval_every"], self.history, experiment.evaluator
         )
-        self.best = self._watcher(BestTracker, "best")
-        self.stopping = self._watcher(EarlyStopping, "early_stopping", "patience", "min_delta")
         draw = sampler(experiment)
         samples = None if draw is None else KeepSamples(folder.kept_samples, draw, log)
+        self.best = experiment.watcher(BestTracker, "best")
+        self.stopping = experiment.watcher(EarlyStopping, "early_stopping", "patience", "min_delta")
         self.profile = Profile(folder.path / "trace.json", kernels=True) if profile else None
         # A closed form takes one step: a best would be the last once more (of nearest neighbors, all training data).
         best = None if experiment.closed_form else self.best
@@ -140,7 +142,7 @@ class Run:
         check_data(self.experiment.data, found.state, path, "restore the data, or start a new run")
         check_past(self.experiment, found.state.get("schedule_steps"), found.state["step"], str(self.folder.config))
         restore(self.trainer, found, self.identity)
-        self._found = found
+        self.found = found
 
     def run(self) -> None:
         """Train to the end, evaluate, and write everything.
@@ -150,6 +152,7 @@ class Run:
         """
         with self.recorded():
             self.begin()
+            share(self.experiment.model)
             with self.log.warnings():
                 self.trainer.run()
                 self.end()
@@ -162,6 +165,7 @@ class Run:
         try:
             yield
         except BaseException as error:
+            collectives.group().announce_failure()
             if not memory.out_of_memory(error):
                 self._fail(error)
                 raise
@@ -173,12 +177,16 @@ class Run:
 
     def begin(self) -> None:
         """Before the trainer."""
-        if self._found is not None:
-            self.store.restart_from(self._found)
+        if self.found is not None:
+            self.store.restart_from(self.found)
         for note in notes(self.experiment):
             self.log(f"note: {note}")
         for line in self.experiment.initial:
             self.log(line)
+        group = collectives.group()
+        if group.size > 1:
+            batch = self.experiment.loader.batch_size
+            self.log(f"{group.size} ranks by {group.library} train together, each on its share of a batch of {batch}")
         self._write_result("running")
         memory.start_counting()
 
@@ -195,7 +203,13 @@ class Run:
         """Evaluate, and write the results."""
         trainer, experiment = self.trainer, self.experiment
         weights, step, _ = self._weights
-        self.metrics = experiment.evaluate(trainer.metrics if weights == "last" else None)
+        self.metrics = evaluate_together(experiment, trainer.metrics if weights == "last" else None)
+        with collectives.alone():
+            self._record(weights, step)
+
+    def _record(self, weights: str, step: int) -> None:
+        """Write the results, the predictions, and what is drawn from them."""
+        trainer, experiment = self.trainer, self.experiment
         self.estimates = experiment.model.estimates(experiment.data.normalizer)
         self.history.record(trainer, "final", metrics=self.metrics, weights=weights, weights_step=step)
         config = experiment.config
@@ -298,13 +312,6 @@ class Run:
         if swa is not None and swa.count:
             return "last", last, f"the mean of the weights after {swa.count} steps (the last is {last})"
         return "last", last, f"the last weights (step {last})"
-
-    def _watcher(self, cls: type, section: str, *settings: str) -> Any:
-        watched = self.experiment.watch(section)
-        if watched is None:
-            return None
-        direction = self.experiment.metrics[watched["metric"]].higher_is_better
-        return cls(watched["metric"], watched["split"], direction, **{key: watched[key] for key in settings})
 
     def _out_of_memory(self, error: BaseException) -> OutOfMemoryError:
         """The error to raise: says the batch that did not fit, what is left of the run, and what to change."""

@@ -26,6 +26,7 @@ __all__ = [
     "LayerNorm",
     "LocalResponseNorm",
     "RMSNorm",
+    "SyncBatchNorm",
 ]
 
 LAYOUTS = {2: "(N, C)", 3: "(N, T, C)", 4: "(N, H, W, C)"}
@@ -114,6 +115,8 @@ class BatchNorm(_ChannelNorm):
     """
 
     operations = 4
+    synchronized = False
+    """Whether the batch's statistics are those of all ranks, where several have parts of it; see SyncBatchNorm."""
 
     def __init__(
         self,
@@ -131,7 +134,7 @@ class BatchNorm(_ChannelNorm):
         self._check(x)
         own = self.training or self.running_mean is None
         given = self.running_mean, self.running_var, self.weight, self.bias, own, self.momentum, self.eps
-        return batch_norm(x, *given, relu=relu, residual=residual)
+        return batch_norm(x, *given, relu=relu, residual=residual, synchronized=self.synchronized)
 
     def fused_with(self, following: Module) -> Callable[[Tensor], Tensor] | None:
         return partial(self, relu=True) if runs(self, BatchNorm.forward) and runs(following, ReLU.forward) else None
@@ -147,6 +150,22 @@ class BatchNorm2d(BatchNorm):
     """:class:`BatchNorm` of images (N, H, W, C), PyTorch's name for it."""
 
     axes = (4,)
+
+
+class SyncBatchNorm(BatchNorm):
+    """:class:`BatchNorm` whose statistics in training are those of the whole batch where several processes have parts
+    of it, as ``torch.nn.SyncBatchNorm``; with one process it is the same.
+    """
+
+    synchronized = True
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module) -> Module:
+        """Let every :class:`BatchNorm` inside compute so; returns the module, which is changed in place."""
+        for each in module.modules():
+            if isinstance(each, BatchNorm):
+                each.synchronized = True
+        return module
 
 
 class InstanceNorm2d(_ChannelNorm):

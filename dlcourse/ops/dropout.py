@@ -51,11 +51,26 @@ class Dropout(Function):
 
     def forward(self, x: Array) -> Array:
         self.scale = 1 / (1 - self.p) if self.p < 1 else 0.0
-        y, self.mask = kernels.dropout(x, round((1 - self.p) * 2**32), self.scale, random.next_key("dropout"))
+        drawn = random.drawn_rows(x.shape)
+        if drawn is not None:
+            self.mask = _mask(x, drawn, self.p)
+            return kernels.masked(x, self.mask, self.scale)
+        y, self.mask = kernels.dropout(x, _threshold(self.p), self.scale, random.next_key("dropout"))
         return y
 
     def backward(self, dout: Array) -> Array:
         return kernels.masked(dout, self.mask, self.scale)
+
+
+def _threshold(p: float) -> int:
+    return round((1 - p) * 2**32)
+
+
+def _mask(x: Array, drawn: tuple[tuple[int, ...], slice], p: float) -> Array:
+    """The rows that are wanted of a mask of that shape."""
+    shape, rows = drawn
+    ones = array_module(x).ones(shape, dtype=x.dtype)
+    return kernels.dropout(ones, _threshold(p), 1.0, random.next_key("dropout"))[1][rows]
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -92,9 +107,7 @@ class AlphaDropout(Function):
 
     def forward(self, x: Array) -> Array:
         shape = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1]) if self.shared else x.shape
-        ones = array_module(x).ones(shape, dtype=x.dtype)
-        threshold = round((1 - self.p) * 2**32)
-        _, self.mask = kernels.dropout(ones, threshold, 1.0, random.next_key("dropout"))
+        self.mask = _mask(x, random.drawn_rows(shape) or (shape, slice(None)), self.p)
         if self.p == 1:
             scale = 0.0
         elif self.alpha:

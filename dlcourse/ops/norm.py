@@ -7,12 +7,13 @@ import numpy as np
 
 from dlcourse.autograd import Function, Tensor, apply, as_tensor, elementwise, promotion
 from dlcourse.autograd.replicas import ReplicaArray, Rule
-from dlcourse.backend import array_module
+from dlcourse.backend import array_module, collectives
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import activation
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels.activation import add
 from dlcourse.backend.kernels.grad_buffers import copy_into
+from dlcourse.backend.kernels.select import selected
 from dlcourse.errors import ShapeError
 from dlcourse.ops.residual import add_relu
 
@@ -100,6 +101,59 @@ class BatchNorm(Function):
         return dx.reshape(shape), dweight, dbias, *(() if dz is None else (dz.reshape(shape),))
 
 
+class SyncBatchNorm(Function):
+    """:class:`BatchNorm` by the statistics of all ranks' values together, each with a part of the batch.
+
+    With n, m and v the count, mean and variance of a rank, N = sum n: mu = sum n m / N,
+    var = sum n (v + m^2) / N - mu^2, in float64. Of the gradients db and dw of all ranks, which dx needs, each returns
+    its own part, since gradients are summed afterwards.
+    """
+
+    refuses_whole = True
+    compute_in_float32 = True
+
+    def __init__(self, eps: float, running: tuple[Array, Array, float] | None, relu: bool):
+        self.eps, self.running, self.relu = eps, running, relu
+
+    def forward(self, x: Array, weight: Array, bias: Array, residual: Array | None = None) -> Array:
+        rows, xp, group = x.reshape(-1, x.shape[-1]), array_module(x), collectives.group()
+        mean, variance = rows.mean(axis=0, dtype=np.float64), rows.var(axis=0, dtype=np.float64)
+        count = xp.full(mean.shape, float(len(rows)))
+        sums = group.all_reduce(xp.stack([count, count * mean, count * (variance + mean * mean)]))
+        mean, variance = sums[1] / sums[0], xp.maximum(sums[2] / sums[0] - (sums[1] / sums[0]) ** 2, 0)
+        self.count = sums[0]
+        inverse = 1 / xp.sqrt(variance + self.eps)
+        self.x, self.weight, self.residual = rows, weight, residual is not None
+        self.mean, self.inverse = (each.astype(x.dtype) for each in (mean, inverse))
+        if self.running is not None:
+            running_mean, running_var, momentum = self.running
+            distinct = self.count / group.copies
+            unbiased = variance * distinct / xp.maximum(distinct - 1, 1)
+            for running, value in ((running_mean, mean), (running_var, unbiased)):
+                running *= 1 - momentum
+                running += momentum * value
+        y = (rows - self.mean) * (self.inverse * weight)
+        y += bias
+        if residual is not None:
+            y += residual.reshape(y.shape)
+        if self.relu:
+            xp.maximum(y, 0, out=y)
+            self.positive = y > 0
+        return y.reshape(x.shape)
+
+    def backward(self, dout: Array) -> tuple:
+        xp, dz = array_module(dout), dout.reshape(self.x.shape)
+        if self.relu:
+            dz = selected(dz, self.positive)
+        xhat = (self.x - self.mean) * self.inverse
+        dbias, dweight = dz.sum(axis=0, dtype=np.float64), (dz * xhat).sum(axis=0, dtype=np.float64)
+        all_bias, all_weight = collectives.group().all_reduce(xp.stack([dbias, dweight])) / self.count
+        kind = self.x.dtype
+        dx = (self.inverse * self.weight) * (dz - all_bias.astype(kind) - xhat * all_weight.astype(kind))
+        own = dx.reshape(dout.shape), dweight.astype(kind), dbias.astype(kind)
+        return (*own, dz.reshape(dout.shape)) if self.residual else own
+
+
 class LayerNorm(Function):
     """y = w (x - mu) / sqrt(var + eps) + b, mu and var (1/D) over the last axis of each sample.
 
@@ -138,6 +192,7 @@ def batch_norm(
     *,
     relu: bool = False,
     residual: Tensor | None = None,
+    synchronized: bool = False,
 ) -> Tensor:
     """Normalize each channel (the last axis); as ``torch.nn.functional.batch_norm``, channels last.
 
@@ -150,6 +205,7 @@ def batch_norm(
         eps: added to the variance.
         relu: a ReLU in the same pass.
         residual: with the ReLU, what is added before it, of x's shape.
+        synchronized: in training, where several processes have parts of the batch, normalize by the statistics of all.
     Raises:
         ShapeError: the shapes do not fit, or in training a channel has fewer than two values to normalize by.
         ValueError: evaluation without running statistics.
@@ -166,13 +222,17 @@ def batch_norm(
         raise ShapeError(f"batch_norm: a residual has x's shape and goes with relu, got {residual.shape}, x {x.shape}")
     if not training:
         return _normalized_by(x, mean, variance, weight, bias, eps, relu, residual)
+    inputs = [x, weight, bias, *([] if residual is None else [residual])]
+    if synchronized and collectives.group().size > 1:
+        followed = None if mean is None or variance is None else (mean.data, variance.data, momentum)
+        return apply(SyncBatchNorm(eps, followed, relu), *inputs)
     count = x.size // max(1, x.shape[-1])
     if count < 2:
         raise ShapeError(f"batch_norm: one value a channel has no variance, got x {x.shape}; use a larger batch")
     running = None
     if mean is not None and variance is not None:
         running = kernels.RunningStats(mean.data, variance.data, momentum, count / (count - 1))
-    return apply(BatchNorm(eps, running, relu), x, weight, bias, *([] if residual is None else [residual]))
+    return apply(BatchNorm(eps, running, relu), *inputs)
 
 
 def _normalized_by(

@@ -1,13 +1,15 @@
 """Metrics over whole splits, in evaluation mode, in the data's own order."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dlcourse import registry
 from dlcourse.autograd import Tensor, lent, no_grad
-from dlcourse.backend import array_module, memory, to_host, tracing
+from dlcourse.backend import array_module, collectives, memory, to_host, tracing
+from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.cast import astype
 from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.data.normalizer import TargetNormalizer
@@ -15,6 +17,7 @@ from dlcourse.metrics import Metric
 from dlcourse.training.callback import Callback, Every
 from dlcourse.training.carried_state import CarriedState
 from dlcourse.training.history import History
+from dlcourse.training.ranks import agree, in_turns
 
 
 def outputs(model: Any, loader: Any) -> Iterator[tuple[Any, Any, Any]]:
@@ -62,7 +65,7 @@ def _output(model: Any, x: Any) -> Any:
         return None
 
 
-def objective_values(model: Any, loader: Any) -> Iterator[tuple[dict[str, Any], int]]:
+def objective_values(model: Any, loader: Any) -> Iterator[tuple[dict[str, Array], int]]:
     """Go through a split in order: what a model with an objective measures of each batch, and how many samples that is.
 
     Random draws are those of the batch's number, so the same in each evaluation.
@@ -71,24 +74,54 @@ def objective_values(model: Any, loader: Any) -> Iterator[tuple[dict[str, Any], 
     model.eval()
     try:
         with no_grad():
-            for index, (x, y) in enumerate(loader.batches()):
-                yield model.objective_values(lent(x), y, index), len(x)
+            for (_, (x, _)), values in in_turns(enumerate(loader.batches()), partial(_values, model)):
+                yield values, len(x)
     finally:
         model.train(training)
 
 
+def _values(model: Any, batch: tuple[int, tuple[Array, Array]]) -> dict[str, Array]:
+    index, (x, y) = batch
+    return {label: value.data for label, value in model.objective_values(lent(x), y, index).items()}
+
+
+class _Batch(NamedTuple):
+    """A loader of one batch."""
+
+    x: Any
+    y: Any
+    targets: Any
+
+    def batches(self) -> Iterator[tuple[Any, Any]]:
+        yield self.x, self.y
+
+
+def _outputs_in_turns(model: Any, loader: Any) -> Iterator[tuple[Any, Any]]:
+    """The outputs and targets of a split in order, on all ranks, each of which computes its share of the batches."""
+
+    def of(batch: tuple[Any, Any]) -> tuple[Any, Any]:
+        found = [pair for _, *pair in outputs(model, _Batch(*batch, getattr(loader, "targets", None)))]
+        whole = [array_module(each[0]).concatenate(each) for each in zip(*found, strict=True)]
+        return whole[0], whole[1]
+
+    for _, pair in in_turns(loader.batches(), of):
+        yield pair
+
+
 def evaluate(model: Any, loader: Any, metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of one split, by their labels."""
+    """The metrics of one split, by their labels; where several ranks train together, all of them have to ask."""
     for metric in metrics.values():
         metric.reset()
     if getattr(model, "objective_units", None):
         for values, count in objective_values(model, loader):
             for label in metrics.keys() & values.keys():
-                metrics[label].add(values[label].data, count)
+                metrics[label].add(values[label], count)
         if drawn := [metric for metric in metrics.values() if metric.of_drawn]:
             _judge_drawn(model, loader, drawn)
     elif metrics:
-        for _, output, target in outputs(model, loader):
+        alone = collectives.group().size == 1
+        found = ((output, y) for _, output, y in outputs(model, loader)) if alone else _outputs_in_turns(model, loader)
+        for output, target in found:
             for metric in metrics.values():
                 metric.update(output, target)
     return {label: metric.compute() for label, metric in metrics.items()}
@@ -203,6 +236,7 @@ class Evaluation(Callback):
         """Evaluate now."""
         tracing.phase("evaluation")
         trainer.call("before_sync")
+        agree(trainer.model)
         with trainer.train_step.averaged():
             trainer.metrics = {
                 split: self.evaluator.measure(trainer.model, loader, self.metrics)

@@ -6,9 +6,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from dlcourse.backend import collectives
 from dlcourse.errors import Interrupted
 from dlcourse.signals import StopRequest, handle_termination
 from dlcourse.training.callback import Callback, Whenever
+
+_STOP = signal.SIGTERM
+"""Where another rank received the signal."""
 
 
 class Signals(Callback):
@@ -30,11 +34,16 @@ class Signals(Callback):
 
     def start(self, trainer: Any) -> None:
         self._request = self._inside.enter_context(handle_termination())
-        self._inside.enter_context(self._request.deferred(lambda number: None))
+        self._inside.enter_context(self._request.deferred(self._received))
+
+    def _received(self, number: int) -> None:
+        collectives.group().stop_requested = number
 
     def after_step(self, trainer: Any) -> None:
-        number = self._request.received
-        if number is None:
+        group = collectives.group()
+        # Several ranks end after the same step: the one by which all know of the signal.
+        number = self._request.received if group.size == 1 else group.stop_agreed and (self._request.received or _STOP)
+        if not number:
             return
         self.save(trainer)
         name = signal.Signals(number).name

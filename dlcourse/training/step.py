@@ -9,7 +9,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor, at_once, lent
-from dlcourse.backend import capture, random, tracing
+from dlcourse.backend import capture, collectives, random, tracing
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import scaling
 from dlcourse.backend.kernels.optim import average_step
@@ -173,6 +173,8 @@ class TrainStep:
         where the model has hooks, which run with each step, nor an optimizer that looks at values."""
         if self.optimizer.needs_closure:
             return False
+        if collectives.group().size > 1:
+            return False
         return self.capture and (self.accumulate == 1 or self._reduction is not None) and not hooks.are_in(self.model)
 
     def rates_at(self, step: int) -> list[float]:
@@ -252,6 +254,8 @@ class TrainStep:
         self.optimizer.zero_grad()
         with at_once(loss_buffer, self._note_outside):
             loss = self._gradients(x, y)
+        if collectives.group().size > 1:
+            loss = self._over_ranks(loss)
         return self._penalize(loss)
 
     def _penalize(self, loss: Array) -> Array:
@@ -307,24 +311,38 @@ class TrainStep:
         return None
 
     def _gradients(self, x: Array, y: Array) -> Array:
-        """Accumulate the gradient of the loss over the microbatches; returns the loss as an array."""
-        if self.accumulate == 1:
+        """Accumulate the gradient of the loss over the microbatches, of each this rank's part; returns the loss as an
+        array."""
+        group = collectives.group()
+        if self.accumulate == group.size == 1:
             loss = self._cost(x, y)
             self._backward(loss)
             return loss.data
         count, total = len(x), None
         size = microbatch_size(count, self.accumulate)
         for index, start in enumerate(range(0, count, size)):
-            microbatch = slice(start, start + size)
-            random.begin_microbatch(index)
-            loss = self._cost(x[microbatch], y[microbatch], measured=self._reduction is not None)
-            if self._reduction != "sum":
-                loss = loss * (len(x[microbatch]) / count)
+            part = group.part(start, min(start + size, count))
+            rows = slice(part.start, part.stop)
+            random.begin_microbatch(index, (part.start - start, part.stop - part.start, part.total))
+            loss = self._cost(x[rows], y[rows], measured=self._reduction is not None)
+            share = 1 / part.copies if self._reduction == "sum" else part.share * part.total / count
+            if share != 1:
+                loss = loss * share
             self._backward(loss)
             if start + size < count:
                 self.flat.begin_microbatch()
             total = loss.data if total is None else total + loss.data
         return total
+
+    def _over_ranks(self, loss: Array) -> Array:
+        """The sum over all ranks of the loss and, in its place, of the gradient: those of the whole batch."""
+        group, scaler = collectives.group(), self.flat.scaler
+        group.all_reduce(self.flat.gather_grad())
+        if scaler is not None:  # where the gradient of one rank overflowed, none takes the step
+            overflow = scaler[scaling.OVERFLOW : scaling.OVERFLOW + 1]
+            overflow[...] = group.all_reduce(overflow.copy()) > 0
+        total = group.sum_over_ranks(float(loss))
+        return backend.array_module(loss).asarray(total, dtype=loss.dtype)
 
     @property
     def _reduction(self) -> str | None:

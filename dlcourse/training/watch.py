@@ -9,7 +9,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Tensor
-from dlcourse.backend import tracing
+from dlcourse.backend import collectives, tracing
 from dlcourse.backend.device import Array
 from dlcourse.errors import ArgumentTypeError, UserError, named
 from dlcourse.explain.through_time import following
@@ -67,7 +67,7 @@ class Watch(Callback):
             self._look(trainer)
 
     def _look(self, trainer: Any) -> None:
-        with tracing.listening_to_phases(None):
+        with tracing.listening_to_phases(None), collectives.alone():
             found = inspect_step(trainer.train_step, *self._batch)  # type: ignore[misc]
             self.history.record(trainer, "watch", layers=found)
 

@@ -22,8 +22,10 @@ NEEDS = {
     "CUDA headers": ("CuPy",),
     "kernel": ("device", "NVRTC", "CUDA headers"),
     "GEMM": ("kernel", "cuBLAS"),
+    "NCCL": ("CuPy",),
     "cuDNN": ("CuPy",),
 }
+OPTIONAL = "NCCL", "cuDNN"
 
 
 HEADER = "vector_types.h"
@@ -99,6 +101,16 @@ def check_gemm() -> str:
     return "64 x 32 x 48 is right, by CuPy and by cuBLASLt"
 
 
+def check_nccl() -> str:
+    """What sums over the GPUs of several processes."""
+    from cuda.pathfinder import load_nvidia_dynamic_lib
+
+    path = load_nvidia_dynamic_lib("nccl").abs_path  # first: CuPy warns where it is not there
+    from cupy.cuda import nccl
+
+    return f"version {nccl.get_version()}, {path}"
+
+
 def check_cudnn() -> str:
     version, _ = runpy.run_path(str(Path(__file__).with_name("cudnn_check.py")))["find"]()
     return f"version {version}"
@@ -117,6 +129,7 @@ STEPS: dict[str, Callable[[], str]] = {
     "CUDA headers": check_headers,
     "kernel": check_kernel,
     "GEMM": check_gemm,
+    "NCCL": check_nccl,
     "cuDNN": check_cudnn,  # last: the one known to abort
 }
 

@@ -19,7 +19,7 @@ import threadpoolctl
 from dlcourse.backend.cpu import autotune, mkl, onednn, threads
 from dlcourse.backend.cuda import cudnn
 from dlcourse.backend.diagnostics import driver, probe
-from dlcourse.backend.diagnostics.cuda_check import NEEDS, STEPS
+from dlcourse.backend.diagnostics.cuda_check import NEEDS, OPTIONAL, STEPS
 from dlcourse.resources import cores, processor
 
 CUDA_CHECK = Path(__file__).with_name("cuda_check.py")
@@ -96,9 +96,10 @@ def _checked_by_cupy(status: probe.CudaStatus, gpu: bool) -> list[Check]:
             if step == "cuDNN" and cudnn.switched_off():
                 detail += f", switched off by {cudnn.DISABLE}=0"
             checks.append(Check(step, "ok", detail))
-        elif step == "cuDNN":
+        elif step in OPTIONAL:
             detail = "not installed" if "ok" in outcome else ending
-            checks.append(Check(step, "optional", detail, probe.install_command("cudnn") if gpu else ""))
+            remedy = probe.install_command("cudnn") if step == "cuDNN" else probe.nccl_command()
+            checks.append(Check(step, "optional", detail, remedy if gpu else ""))
         elif gpu:
             checks.append(Check(step, "failed", outcome.get("detail", ending), _remedy(step, status)))
         else:

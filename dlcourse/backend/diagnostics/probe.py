@@ -101,6 +101,11 @@ def libraries_command() -> str:
     return f"{_python()} -m pip install '{CUPY_PACKAGES[majors[0]]}[ctk]'"
 
 
+def nccl_command() -> str:
+    """The exact command that installs NCCL, for the CUDA version that the installed CuPy wheel is built for."""
+    return f"{_python()} -m pip install nvidia-nccl-cu{(cupy_packages() or [12])[0]}"
+
+
 def _counted_by_cupy() -> CudaStatus:
     """Asks the driver first, which answers with codes, and only then imports CuPy."""
     found = driver.inspect()

@@ -134,9 +134,9 @@ CTK = f"{probe._python()} -m pip install 'cupy-cuda12x[ctk]'"
 
 def test_the_steps_come_in_the_order_that_they_build_up(with_gpu, libraries, monkeypatch, tmp_path, capsys) -> None:
     message = checked(monkeypatch, tmp_path, capsys)
-    order = ["CuPy", "device", "NVRTC", "cuBLAS", "CUDA headers", "kernel", "GEMM", "cuDNN"]
+    order = ["CuPy", "device", "NVRTC", "cuBLAS", "CUDA headers", "kernel", "GEMM", "NCCL", "cuDNN"]
     assert list(message)[2:] == order  # behind the driver and its device
-    assert all(message[name].startswith("ok: ") for name in order[:-1])
+    assert all(message[name].startswith("ok: ") for name in order[:-2])
     assert message["device"] == "ok: 1 found; 60.0 of 80.0 GiB free on cuda:0"
 
 
