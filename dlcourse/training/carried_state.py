@@ -8,6 +8,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Tensor
+from dlcourse.backend import collectives
 from dlcourse.backend.device import Array
 from dlcourse.backend.precision import is_half
 from dlcourse.data.dataset import Data
@@ -74,6 +75,8 @@ def carrying_problems(train: Mapping[str, Any], data: Data) -> Iterator[Problem]
     if not train["carry_state"]:
         return
     path, subset, size = "train.carry_state", data.splits["train"], train["batch_size"]
+    if collectives.group().size > 1:
+        yield Problem(path, "the streams lie on one process; several ranks (mpirun) do not share them")
     if not isinstance(subset, WindowSplit):
         yield Problem(path, "the samples of these data do not continue one another; those of data: {name: text} do")
     elif len(subset) < 2 * size:
