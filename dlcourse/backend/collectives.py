@@ -38,13 +38,14 @@ class Group:
     Attributes:
         rank: the number of this process, from 0. Rank 0 writes.
         size: how many there are.
+        local_rank: the number of this process among those of its machine: which GPU it takes.
         library: what connects the ranks, in words.
         copies: of the part of a batch that is computed now, see :class:`Part`.
         stop_requested: a signal that this rank received, else 0.
         stop_agreed: the same of any rank, known to all since the last :meth:`sum_over_ranks`.
     """
 
-    rank, size, copies = 0, 1, 1
+    rank, size, local_rank, copies = 0, 1, 0, 1
     library = "nothing"
     stop_requested = stop_agreed = 0
 

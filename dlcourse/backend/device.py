@@ -101,6 +101,11 @@ def register(kind: str, make: Callable[[int], Backend]) -> None:
     _makers[kind] = make
 
 
+def numbered(name: str, number: int) -> str:
+    """``cuda``, or a GPU by its number, as the GPU with this number; other names as they are."""
+    return f"cuda:{number}" if name.partition(":")[0] == "cuda" else name
+
+
 def get(name: str = "auto") -> Backend:
     """Find the device of that name.
 

@@ -119,9 +119,7 @@ def follow(device: str | None = None) -> Result:
 def on_this_rank(device: str) -> str:
     """The device of that name for this rank: of ``cuda`` the GPU of its number on its machine."""
     group = collectives.group()
-    if group.size == 1 or device.partition(":")[0] != "cuda":
-        return device
-    return f"cuda:{getattr(group, 'local_rank', 0)}"
+    return device if group.size == 1 else backend.device.numbered(device, group.local_rank)
 
 
 class Replica:
