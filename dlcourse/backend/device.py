@@ -102,7 +102,8 @@ def register(kind: str, make: Callable[[int], Backend]) -> None:
 
 
 def numbered(name: str, number: int) -> str:
-    """``cuda``, or a GPU by its number, as the GPU with this number; other names as they are."""
+    """``cuda``, or what ``auto`` finds, as the GPU with this number; other names as they are."""
+    name = get(name).name if name == "auto" else name
     return f"cuda:{number}" if name.partition(":")[0] == "cuda" else name
 
 
