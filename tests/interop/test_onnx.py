@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dlcourse as dl
-from dlcourse import nn
+from dlcourse import models, nn
 from dlcourse.autograd import Function, apply
 from dlcourse.errors import ArgumentError, ArgumentTypeError, UserError
 from dlcourse.interop.trace import sample, trace
@@ -81,6 +81,14 @@ def test_the_graph_gives_what_the_model_gives(name: str) -> None:
         for steps in {4, 5, 9} - ({9} if name == "gpt" else set()):
             check(running, model, (steps, *shape[1:]), 2)
     assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("scan", ["rows", "pixels"])
+def test_an_image_that_is_read_as_a_sequence(scan: str) -> None:
+    model = drawn(models.GRUModel((5, 4, 2), 3, 6, scan=scan))
+    running = session(to_onnx(model))
+    for count in (1, 6):
+        check(running, model, model.in_shape, count)
 
 
 def test_an_image_is_turned_no_more_often_than_it_has_to_be() -> None:

@@ -83,6 +83,11 @@ def test_import_is_light_and_pyplot_is_never_imported(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+def test_no_two_plots_write_the_same_file() -> None:
+    names = [plot.name for plot in gallery.plots()]
+    assert len(set(names)) == len(names)
+
+
 def test_images_that_no_longer_fit_are_removed_and_others_stay(tmp_path: Path) -> None:
     write_run(tmp_path, arrays=regression_arrays(), facts=REGRESSION)
     plots.draw(tmp_path)
