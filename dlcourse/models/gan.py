@@ -12,7 +12,7 @@ from dlcourse.backend import random
 from dlcourse.backend.device import Array
 from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.component import Component
-from dlcourse.errors import ArgumentError
+from dlcourse.errors import ArgumentError, UserError
 from dlcourse.models.base import Model
 from dlcourse.nn import Flatten, Identity, Module, Sequential, Sigmoid, Tanh, Unflatten
 from dlcourse.nn.activation import relu, softplus
@@ -31,6 +31,7 @@ LOSSES: dict[str, tuple[Formula, Formula, Formula]] = {
 }
 """Of a score a: the discriminator's cost of a real and of a drawn input, and the generator's of a drawn one."""
 OUTPUTS: dict[str, type[Module]] = {"identity": Identity, "sigmoid": Sigmoid, "tanh": Tanh}
+RANGES = {"sigmoid": (0, 1), "tanh": (-1, 1)}
 
 
 @register("model", "gan")
@@ -60,9 +61,11 @@ class GAN(Model):
     Attributes:
         generator, discriminator: the two nets.
     Raises:
-        UserError: one of them takes no such inputs, or is no net that is trained by a loss.
+        UserError: one of them takes no such inputs, or is no net that is trained by a loss; or the data have numbers
+            that ``output`` never gives.
     """
 
+    adapts_to = 1000
     players = ("discriminator", "generator")
     objective_units = {"loss": "", "discriminator": "", "generator": "", "score_real": "", "score_drawn": ""}
 
@@ -80,6 +83,15 @@ class GAN(Model):
         self.latent, self.loss, self.output = latent, loss, output
         self.generator = _net("generator", generator, (latent,), self.in_shape)
         self.discriminator = _net("discriminator", discriminator, self.in_shape, (1,))
+
+    def adapt(self, x: Array, y: Array) -> None:
+        low, high = RANGES.get(self.output, (x.min(), x.max()))
+        if x.min() < low or x.max() > high:
+            found = f"{float(x.min()):g} to {float(x.max()):g}"
+            raise UserError(
+                f"gan: output: {self.output} is for inputs in {low}..{high}, got {found}; data.normalize: minmax "
+                "brings them into 0..1"
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """The discriminator's scores (N, 1) of inputs (N, *in_shape)."""

@@ -150,6 +150,11 @@ def test_what_does_not_go_together_is_refused(change: dict, message: str, tmp_pa
         run(tmp_path, config(**change))
 
 
+def test_an_output_that_never_gives_such_inputs(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gan: output: sigmoid is for inputs in 0..1, got 0 to 255; .*minmax"):
+        run(tmp_path, config(DCGAN, IMAGES | {"normalize": "none"}))
+
+
 def test_a_plain_model_draws_nothing_to_judge(tmp_path: Path) -> None:
     plain = config({"name": "softmax"}, loss={"name": "cross_entropy"}, metrics=["good_share"])
     with pytest.raises(ConfigError, match="this one draws nothing; gan and vae do"):
