@@ -4,8 +4,10 @@
     DLCOURSE_DATA=<folder> python configs/15_adversarial/against_foolbox.py runs/mnist-cnn-attacked [COUNT]
 
 It takes the net of a run (model `cnn` or `softmax`, inputs in 0..1) to PyTorch, and lets both attack the first COUNT
-(100) test images: without a random start their steps are the same, so the results are too, but where a sum is rounded
-otherwise. Needs PyTorch and Foolbox (pip install foolbox).
+(100) test images. Without a random start their steps are the same, so the results are too, but for what float32 leaves
+of a gradient: its sign where it is near 0, all of it where the net is so sure that 1 - p is rounding. DeepFool goes on
+here from the image that was brought back to the box, there from the sum of all steps. Needs PyTorch and Foolbox
+(pip install foolbox).
 """
 
 import sys
@@ -78,15 +80,19 @@ def twin(ours: Any) -> torch.nn.Module:
         "Flatten": lambda m: torch.nn.Flatten(),
         "Linear": lambda m: torch.nn.Linear(m.in_features, m.out_features, bias=m.bias is not None),
     }
-    net = torch.nn.Module()
-    if hasattr(ours, "linear"):  # softmax
-        net.linear = made["Linear"](ours.linear)
-        net.forward = lambda x: net.linear(x.flatten(1))
+    if "weight" in ours.state_dict():  # softmax
+        net: torch.nn.Module = _Softmax(ours.weight.shape[1], ours.weight.shape[0])
     else:
+        net = torch.nn.Module()
         net.layers = torch.nn.Sequential(*(made[type(m).__name__](m) for m in ours.layers))
         net.forward = net.layers.forward
     net.load_state_dict(to_torch_state_dict(ours))
     return net.eval()
+
+
+class _Softmax(torch.nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.flatten(1))
 
 
 def compare(model: Any, x: np.ndarray, y: np.ndarray, attacks: list[Pair]) -> Iterator[tuple[str, float, float, float]]:

@@ -49,6 +49,14 @@ def test_the_same_weights_are_fooled_by_the_same_changes(script: dict[str, Any],
     assert rows["Carlini and Wagner"][0] < 1.05 * rows["DeepFool"][0]
 
 
+def test_a_linear_classifier_is_taken_over_too(script: dict[str, Any]) -> None:
+    x = np.random.default_rng(0).uniform(size=(6, 4, 4, 1)).astype("float32")
+    dl.manual_seed(0)
+    net = dl.models.SoftmaxModel((4, 4, 1), 3, scale=1.0)
+    theirs = script["twin"](net)(script["torch"].from_numpy(x.transpose(0, 3, 1, 2).copy())).detach().numpy()
+    np.testing.assert_allclose(net(dl.tensor(x)).numpy(), theirs, atol=1e-5)
+
+
 def test_the_command_prints_a_table(script: dict[str, Any], run: Path, capsys: pytest.CaptureFixture) -> None:
     script["main"].__globals__["pairs"] = lambda: script["pairs"](0.06, 0.5, 1)[:1]
     script["main"](str(run), "10")

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.configs.reduced import pictures, run, sections
 
 IMAGES = {"name": "synthetic_images", "samples": 700, "classes": 4, "image_size": 8, "channels": 1, "noise": 10}
@@ -30,3 +32,18 @@ def test_a_linear_classifier_falls(tmp_path: Path) -> None:
     assert len(under) == 6 and found["accuracy(fgsm, epsilon=0.0625)"] < 0.5 * clean
     assert found["accuracy(pgd, steps=20, epsilon=0.0625)"] <= found["accuracy(fgsm, epsilon=0.0625)"] + 0.02
     assert {"attack_accuracy", "attacked_images"} <= pictures(result.folder)
+
+
+def test_changes_made_for_one_net_fool_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two commands of the header: the second finds the run of the first."""
+    monkeypatch.chdir(tmp_path)
+    first, second = "mnist_cnn_attacked", "mnist_transferred_attack"
+    images = {"data": IMAGES, "train__epochs": 4, "train__batch_size": 25}
+    result = run(f"15_adversarial/{first}", Path("runs"), attacks=reduced(first), **images)
+    under = {label: value for label, value in result.metrics["test"].items() if label.startswith("accuracy(")}
+    assert len(under) == 6 and min(under.values()) < 0.6 * result.metrics["test"]["accuracy"]
+    other = run(f"15_adversarial/{second}", Path("runs"), attacks=reduced(second), **images).metrics["test"]
+    own, transferred = (
+        other[f"accuracy(fgsm, {how}epsilon=0.075)"] for how in ("", "source=runs/mnist-cnn-attacked, ")
+    )
+    assert own <= transferred < other["accuracy"]
