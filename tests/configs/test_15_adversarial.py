@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.configs.reduced import pictures, run, sections
+from tests.configs.reduced import measured, pictures, run, sections, sweep
 
 IMAGES = {"name": "synthetic_images", "samples": 700, "classes": 4, "image_size": 8, "channels": 1, "noise": 10}
 IMAGES |= {"shift": 1, "negatives": 0.0, "split": {"val": 0.1, "test": 0.3}, "normalize": "minmax"}
@@ -47,3 +47,23 @@ def test_changes_made_for_one_net_fool_another(tmp_path: Path, monkeypatch: pyte
         other[f"accuracy(fgsm, {how}epsilon=0.075)"] for how in ("", "source=runs/mnist-cnn-attacked, ")
     )
     assert own <= transferred < other["accuracy"]
+
+
+def test_training_against_an_attack_keeps_more_under_it(tmp_path: Path) -> None:
+    name = "15_adversarial/mnist_adversarial_training"
+    points = sections(name)["sweep"]["zip"]
+    smaller = [
+        each and {key: value / 5 if key in ("epsilon", "step_size") and value else value for key, value in each.items()}
+        for each in points["train.attack"]
+    ]
+    attacks = [dict(each, epsilon=0.06, count=60, sizes=2) for each in reduced("mnist_adversarial_training")]
+    settings = {"zip": points | {"train.attack": smaller}}
+    changes = {"data": IMAGES, "attacks": attacks, "train__epochs": 8, "train__batch_size": 25, "sweep": settings}
+    result = sweep(name, tmp_path, **changes)
+    accuracy = [list(measured(result, f"test.accuracy({each})").values()) for each in UNDER]
+    for plain, *trained in accuracy:
+        assert all(plain + 0.1 < each for each in trained), accuracy
+    assert "robustness" in pictures(result.folder)
+
+
+UNDER = "fgsm, epsilon=0.06", "pgd, steps=20, step_size=0.0025, epsilon=0.06"
