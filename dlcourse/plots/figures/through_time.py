@@ -86,7 +86,10 @@ class GradientsThroughTimeOfSettings(Plot):
         return any(GradientsThroughTime().applies(run) for run in view.first_runs())
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
-        found = [(view.telling(each), view.run(each.points[0])) for each in view.settings if each.points]
+        short = [view.telling(each, but="optimizer") for each in view.settings]
+        labels = short if len(set(short)) == len(short) else [view.telling(each) for each in view.settings]
+        named = zip(labels, view.settings, strict=True)
+        found = [(label, view.run(each.points[0])) for label, each in named if each.points]
         lines = [(label, [look for look in run.history.watch if norms(look)]) for label, run in found if run]
         lines = spread([(label, looks) for label, looks in lines if looks], MAX_LINES)
         figure = style.canvas(style.WIDE, 4.6)
