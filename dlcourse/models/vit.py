@@ -41,6 +41,7 @@ class VisionTransformer(Model):
         width: length of a token's vector.
         feedforward: width between the two linear layers of an encoder layer; 4 times ``width`` where left out.
         pool: what the last layer sees: the class ``token``, the weighted mean of the ``sequence``, or its ``mean``.
+        positions: what is added to the tokens: ``learned`` vectors, or ``sinusoidal`` ones (Vaswani et al. 2017).
         dropout: probability of dropping an element of a branch, an embedding or an attention weight, in training.
     Raises:
         ShapeError: an input is no image, or patches or poolings do not fit it.
@@ -60,6 +61,7 @@ class VisionTransformer(Model):
         width: Count = 128,
         feedforward: Count | None = None,
         pool: Literal["token", "sequence", "mean"] = "token",
+        positions: Literal["learned", "sinusoidal"] = "learned",
         dropout: Probability = 0.0,
     ):
         super().__init__(in_shape, out_features)
@@ -77,7 +79,9 @@ class VisionTransformer(Model):
         rows, columns = (-(-edge // shrink) for edge in (height, side))
         self.class_token = Parameter(init.normal((width,), std=STD)) if pool == "token" else None
         tokens = rows * columns + (pool == "token")
-        self.position_embedding = Parameter(init.normal((tokens, width), std=STD))
+        learned = positions == "learned"
+        self.position_embedding = Parameter(init.normal((tokens, width), std=STD)) if learned else None
+        self.position_encoding = None if learned else nn.PositionalEncoding(width, tokens)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.Sequential(
             *(
@@ -93,8 +97,8 @@ class VisionTransformer(Model):
         h = self.tokenizer(as_tensor(x)).flatten(1, 2)
         if self.class_token is not None:
             h = cat([self.class_token.expand(len(h), 1, -1), h], 1)
-        h = self.norm(self.blocks(self.dropout(h + self.position_embedding)))
-        return self.head(self._pooled(h))
+        h = h + self.position_embedding if self.position_encoding is None else self.position_encoding(h)
+        return self.head(self._pooled(self.norm(self.blocks(self.dropout(h)))))
 
     def _pooled(self, h: Tensor) -> Tensor:
         """One vector (N, width) of the tokens (N, T, width)."""

@@ -193,8 +193,10 @@ def test_tokens_of_an_image() -> None:
         (16, 12, 3): ({}, 13),
         (7, 9, 1): ({"tokenizer": []}, 21),
         (9, 9, 1): ({"tokenizer": [4], "pool": "mean"}, 9),
+        (8, 8, 3): ({"positions": "sinusoidal"}, 5),
     }
     for shape, (settings, count) in tokens.items():
         net = models.VisionTransformer(shape, 5, layers=1, width=8, **settings)
-        assert net.position_embedding.shape == (count, 8)
+        table = net.position_embedding if net.position_encoding is None else net.position_encoding.table
+        assert table.shape == (count, 8)
         assert net(tensor(np.ones((2, *shape), np.float32))).shape == (2, 5)
