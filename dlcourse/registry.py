@@ -48,7 +48,10 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "data": Kind("dlcourse.data", "data sets"),
     "model": Kind(
-        "dlcourse.models", "models", ("in_shape", "out_features", "out_shape"), bases=("dlcourse.models.Model",)
+        "dlcourse.models",
+        "models",
+        ("in_shape", "out_features", "out_shape", "vocab_size"),
+        bases=("dlcourse.models.Model",),
     ),
     "init": Kind(
         "dlcourse.nn",

@@ -117,7 +117,7 @@ def _statistics(data: Any) -> Iterator[str]:
     dataset = data.dataset
     if dataset.tokens:
         characters = {name: getattr(split, "tokens", split.x).size for name, split in data.splits.items()}
-        yield f"{len(dataset.class_names)} tokens; " + ", ".join(f"{name} {n:,}" for name, n in characters.items())
+        yield f"{len(dataset.token_names)} tokens; " + ", ".join(f"{name} {n:,}" for name, n in characters.items())
         return
     rows = [("training split", "unit", "mean", "std", "smallest", "largest")]
     moments = zip(found.mean, found.std, found.low, found.high, strict=True)

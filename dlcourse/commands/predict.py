@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="INPUT",
         help="a number, cells separated by commas, or a csv, npz or image file with the features that the run was "
-        "given, or a folder of such files; for a model of a text, the text to continue or to answer",
+        "given, or a folder of such files; for a model of a text, the text to continue, to answer or to judge",
     )
     parser.add_argument(
         "--out",
@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
     if args.out not in (None, "-"):
         _check_out(args.out, args.input)
     trained = load_run(args.run, args.device, args.checkpoint).with_tta(args.tta)
-    if trained.inputs.tokens:
+    if trained.inputs.tokens and not trained.inputs.classifies_texts:
         if args.out is not None or args.top is not None:
             raise UserError("--out and --top are for models of numbers and images; this one writes texts")
         settings = {key: getattr(args, key) for key in ("length", "temperature", "seed")}

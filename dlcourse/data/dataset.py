@@ -74,7 +74,9 @@ class Dataset:
     tokens: bool = False
     """Whether x are the numbers of tokens in sequences: they are looked up, and neither scaled nor turned to float."""
     tokenizer: BytePairs | None = None
-    """What makes these tokens of a text; None where they are characters, which the class names name."""
+    """What makes these tokens of a text; None where they are characters."""
+    token_names: tuple[str, ...] = ()
+    """One for each token, where x are tokens; left out, the class names are."""
     source: str = ""
     """The file, for messages."""
 
@@ -102,6 +104,8 @@ class Dataset:
         return np.array(flags) if any(flags) and len(flags) == self.x.shape[-1] else None
 
     def __post_init__(self) -> None:
+        if self.tokens and not self.token_names:
+            object.__setattr__(self, "token_names", self.class_names)
         if self.x.ndim != 2 or self.tokens:
             return
         width = self.x.shape[1]
@@ -248,6 +252,11 @@ class Data:
     def in_shape(self) -> tuple[int, ...]:
         """The shape of one input: (D,), (H, W, C) or (T,)."""
         return self.dataset.x.shape[1:]
+
+    @property
+    def vocab_size(self) -> int | None:
+        """How many tokens there are; None where inputs are numbers."""
+        return len(self.dataset.token_names) if self.dataset.tokens else None
 
     @property
     def out_features(self) -> int:

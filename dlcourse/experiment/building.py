@@ -24,7 +24,9 @@ def build_model(spec: Mapping[str, Any], data: Data) -> Any:
         ConfigError: its constructor refuses, or there is no memory for its weights, or for what training keeps of each.
     """
     try:
-        model = registry.build("model", spec, in_shape=data.in_shape, out_features=data.out_features)
+        model = registry.build(
+            "model", spec, in_shape=data.in_shape, out_features=data.out_features, vocab_size=data.vocab_size
+        )
         model.every_step = data.every_step
         count = sum(parameter.size for parameter in model.parameters())
         # Optimizers hold the weights and the gradients in buffers of their own, and most of them one array more.

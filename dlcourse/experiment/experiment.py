@@ -152,6 +152,7 @@ class Experiment:
                 source, data.normalizer, data.target_normalizer is not None
             )
             experiment.initial += initial_weights.feature_notes(source, data.dataset.feature_names)
+            experiment.initial += initial_weights.token_notes(source, data.dataset.token_names)
             experiment.initial += initial_weights.class_notes(source, data.class_names, config["train"]["reinit"])
         experiment.initial += initial_weights.freeze(model, config["train"]["freeze"])
         if config["train"]["sync_batch_norm"]:

@@ -50,7 +50,7 @@ def continue_text(
         UserError: the model is not one of tokens, there is no text, a character is unknown, a number out of range.
     """
     inputs = trained.inputs
-    if not inputs.tokens or trained.inputs.pairs:
+    if not inputs.tokens or not inputs.every_step or inputs.pairs:
         raise UserError("only a model of a text can go on with one")
     if length < 0 or not temperature >= 0:
         raise UserError(f"length and temperature are at least 0, got {length} and {temperature:g}")
@@ -96,7 +96,7 @@ def encoded(trained: TrainedModel, text: str) -> np.ndarray:
     if not text:
         raise UserError("there is no text to go on with or to answer: give one character at least")
     try:
-        return encode(text, trained.inputs.class_names, trained.inputs.tokenizer)
+        return encode(text, trained.inputs.vocabulary, trained.inputs.tokenizer)
     except DataError as error:
         raise UserError(f"input {text!r}: {error}") from error
 

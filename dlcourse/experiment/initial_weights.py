@@ -31,6 +31,7 @@ class Source:
         scaled_targets: the same of the targets of a regression.
         feature_names: of the inputs that they were trained with; empty: they had none, or they are not known.
         class_names: of the classes that they were trained to tell apart, likewise.
+        token_names: of the tokens of the texts that they were trained on, likewise.
         torch: whether they are laid out as PyTorch has them.
     """
 
@@ -40,6 +41,7 @@ class Source:
     scaled_targets: bool | None = None
     feature_names: Sequence[str] = ()
     class_names: Sequence[str] = ()
+    token_names: Sequence[str] = ()
     torch: bool = False
 
 
@@ -71,7 +73,7 @@ def _run(path: Path, name: str) -> Source:
     run = stored.load(path, "cpu")
     words = f"{name} (step {run.source.state['step']})"
     scaled = None if run.inputs.task != "regression" else run.inputs.target_normalizer is not None
-    names = run.inputs.feature_names, run.inputs.class_names
+    names = run.inputs.feature_names, run.inputs.class_names, run.inputs.vocabulary
     return Source(run.model.state_dict(), words, _normalizes(run.normalizer), scaled, *names)
 
 
@@ -91,8 +93,10 @@ def _file(path: Path, name: str) -> Source:
     normalized = _normalizes(Normalizer.from_state_dict(inputs)) if len(inputs) == 2 else None
     scaled = any(each.startswith("target_normalizer.") for each in beside) or None
     weights = {each: array for each, array in arrays.items() if array.dtype.kind != "U" and each not in beside}
-    names = _names(texts, "feature_names"), _names(texts, "class_names")
-    return Source(weights, name, normalized, scaled, *names, torch)
+    facts = _facts(texts)
+    features, classes, tokens = (_names(facts, f"{each}_names") for each in ("feature", "class", "token"))
+    tokens = tokens or (classes if facts.get("tokens") else ())  # as InputSpec.vocabulary
+    return Source(weights, name, normalized, scaled, features, classes, tokens, torch)
 
 
 def _texts_of(path: Path) -> Mapping[str, str]:
@@ -103,13 +107,19 @@ def _texts_of(path: Path) -> Mapping[str, str]:
         return {}
 
 
-def _names(texts: Mapping[str, str], key: str) -> Sequence[str]:
-    """The names of the features or of the classes; none where they are not told."""
+def _facts(texts: Mapping[str, str]) -> Mapping[str, Any]:
+    """What is told of the inputs, see :class:`~dlcourse.training.input_spec.InputSpec`; empty where nothing is."""
     try:
         facts = json.loads(texts.get("inputs", "{}"))
-        return [str(name) for name in facts[key]]
-    except (ValueError, KeyError, TypeError):
-        return ()
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _names(facts: Mapping[str, Any], key: str) -> Sequence[str]:
+    """The names of features, classes or tokens; none where they are not told."""
+    names = facts.get(key)
+    return [str(name) for name in names] if isinstance(names, list) else ()
 
 
 def _normalizes(normalizer: Normalizer) -> bool:
@@ -260,6 +270,22 @@ def class_notes(source: Source, names: Sequence[str], reinit: Sequence[str]) -> 
     yield (
         f"note: train.init_from: {source.name} was trained with other classes, or in another order: {listed(pairs)}; "
         "train.reinit gives the last layer new weights"
+    )
+
+
+def token_notes(source: Source, names: Sequence[str]) -> Iterator[str]:
+    """A warning where as many tokens come here as these weights were trained with, and others.
+
+    Args:
+        names: of the tokens here.
+    """
+    there = list(source.token_names)
+    if len(there) != len(names) or there == list(names):
+        return
+    pairs = [f"{was!r} (here {now!r})" for was, now in zip(there, names, strict=True) if was != now]
+    yield (
+        f"note: train.init_from: {source.name} was trained with other tokens: {listed(pairs)}; each token gets the "
+        "vector of the one at its place (they are learned from the training split: data.path, data.split)"
     )
 
 

@@ -104,11 +104,12 @@ def _each(trained: TrainedModel, x: np.ndarray) -> np.ndarray | str:
 
 
 def _chunks(entries: Iterable[NewInputs]) -> Iterator[list[NewInputs]]:
-    """Entries in order, small ones of one type together."""
+    """Entries in order, small ones of one type and shape together."""
     chunk: list[NewInputs] = []
     for entry in entries:
         rows = sum(len(each.x) for each in chunk)
-        if chunk and (rows + len(entry.x) > _ROWS or entry.x.dtype != chunk[0].x.dtype):
+        kinds = {(each.x.dtype, each.x.shape[1:]) for each in (entry, *chunk[:1])}
+        if chunk and (rows + len(entry.x) > _ROWS or len(kinds) > 1):
             yield chunk
             chunk = []
         chunk.append(entry)

@@ -63,7 +63,11 @@ def load(path: str | os.PathLike, device: str | None = None, which: str | None =
         chosen = backend.get(device or config.data["device"])
         with backend.use(chosen):
             model = registry.build(
-                "model", config.data["model"], in_shape=tuple(inputs.in_shape), out_features=inputs.out_features
+                "model",
+                config.data["model"],
+                in_shape=tuple(inputs.in_shape),
+                out_features=inputs.out_features,
+                vocab_size=inputs.vocab_size,
             )
             model.every_step = inputs.every_step
             model.feature_names, model.target_scaling = tuple(inputs.feature_names), inputs.target_normalizer

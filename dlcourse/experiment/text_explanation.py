@@ -36,7 +36,7 @@ class TextExplanations:
             raise UserError("explain takes the run of one model; name that of a member of the ensemble")
         if not trained.inputs.pairs and len(texts) > 1:
             raise UserError(f"--text: this model reads one text at a time, got {len(texts)}")
-        names = trained.inputs.class_names
+        names = trained.inputs.vocabulary
         tokens = padded([encoded(trained, text) for text in texts]) if texts else self._first(trained, split)
         if tokens.shape[1] > trained.inputs.in_shape[0]:
             raise UserError(f"--text: the model reads {trained.inputs.in_shape[0]} tokens, got {tokens.shape[1]}")

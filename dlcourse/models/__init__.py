@@ -23,6 +23,7 @@ from dlcourse.models.gpt import *
 from dlcourse.models.knn import *
 from dlcourse.models.lenet import *
 from dlcourse.models.linear import *
+from dlcourse.models.masked_lm import *
 from dlcourse.models.mlp import *
 from dlcourse.models.mobilenet import *
 from dlcourse.models.noise_schedule import *

@@ -241,7 +241,7 @@ def explain_run(folder: Path, data: Data, model: Any, measured: Sequence[str]) -
     """
     split = next((name for name in _REPORTED if name in measured), None)
     if data.dataset.tokens and split:
-        picture = attention(model, data.splits[split].x[:MAX_IMAGES], data.class_names)
+        picture = attention(model, data.splits[split].x[:MAX_IMAGES], data.dataset.token_names)
         if picture is not None:
             picture.facts["split"] = split
             write(folder, {"attention": picture})

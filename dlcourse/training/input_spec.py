@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from dlcourse.data.image_file import Fit
 from dlcourse.data.long_table import SeriesColumns
 from dlcourse.data.normalizer import Normalizer, TargetNormalizer
 from dlcourse.data.npz import open_npz
+from dlcourse.data.text import encode
 from dlcourse.errors import CheckpointError, DataError, UserError
 from dlcourse.records.check import Wrong, check
 from dlcourse.special_tokens import has_special
@@ -83,6 +84,8 @@ class InputSpec:
     """How many samples of each class the training split has; None for what is no classification."""
     tokenizer: BytePairs | None = None
     """What makes tokens of a text; None where they are characters."""
+    token_names: list[str] = field(default_factory=list)
+    """One for each token, where the class names are not those."""
 
     @classmethod
     def of(cls, data: Data) -> "InputSpec":
@@ -113,6 +116,7 @@ class InputSpec:
             target_scale=None if targets is None else targets.scale.tolist(),
             class_counts=class_counts(data),
             tokenizer=dataset.tokenizer,
+            token_names=[] if dataset.token_names == dataset.class_names else list(dataset.token_names),
         )
 
     @classmethod
@@ -140,9 +144,24 @@ class InputSpec:
             raise Wrong("data.target_scale: expected numbers above 0")
 
     @property
+    def vocabulary(self) -> list[str]:
+        """A name for each token; none where inputs are numbers."""
+        return (self.token_names or self.class_names) if self.tokens else []
+
+    @property
+    def vocab_size(self) -> int | None:
+        """How many tokens there are; None where inputs are numbers."""
+        return len(self.vocabulary) or None
+
+    @property
     def pairs(self) -> bool:
         """Whether inputs are sequences of tokens, and the model answers with others."""
         return self.tokens and has_special(self.class_names)
+
+    @property
+    def classifies_texts(self) -> bool:
+        """Whether inputs are sequences of tokens, and the model answers with one class for each."""
+        return self.tokens and not self.every_step and not self.pairs
 
     @property
     def target_normalizer(self) -> TargetNormalizer | None:
@@ -164,11 +183,14 @@ class InputSpec:
         """Turn what the user typed into inputs (N, *in_shape), in the data's own units.
 
         Args:
-            given: cells separated by commas (or by the delimiter of the data's file); or the path of a csv, npz, png
-                or jpeg file, whatever the case of its extension; or ``-`` for such a file on standard input.
+            given: a text, where the model tells texts apart; else cells separated by commas (or by the delimiter of
+                the data's file); or the path of a csv, npz, png or jpeg file, whatever the case of its extension; or
+                ``-`` for such a file on standard input.
         Raises:
             UserError: it does not fit; says what is expected.
         """
+        if self.classifies_texts:
+            return self._text(given)
         found = source_of(given)
         if found is None:
             return self._cells(given)
@@ -176,6 +198,16 @@ class InputSpec:
         if reader is None:
             raise UserError(f"{found.name}: neither a csv, an npz nor an image; expected {self.expected()}")
         return reader(found)
+
+    def _text(self, given: str) -> np.ndarray:
+        """A text as tokens, (1, n)."""
+        try:
+            tokens = encode(given, self.vocabulary, self.tokenizer)
+        except DataError as error:
+            raise UserError(f"input {given[:_MAX_SHOWN]!r}: {error}") from error
+        if not 1 <= len(tokens) <= self.in_shape[0]:
+            raise UserError(f"input {given[:_MAX_SHOWN]!r}: {len(tokens)} tokens, expected {self.expected()}")
+        return tokens[None]
 
     def outside(self, x: np.ndarray) -> list[str]:
         """The features that leave the range of the training split somewhere in x, each as a sentence."""
@@ -218,7 +250,7 @@ class InputSpec:
     def expected(self) -> str:
         """What an input is, for messages."""
         if self.tokens:
-            return "a text to continue"
+            return f"a text of 1 to {self.in_shape[0]} tokens" if self.classifies_texts else "a text to continue"
         if len(self.in_shape) == 2:
             return self._expected_series()
         if self.encoder is None:

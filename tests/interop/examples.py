@@ -115,6 +115,8 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "resnet": lambda: models.ResNet((8, 8, 3), 5, 8, 4),
     "gpt": lambda: models.GPT((6,), 11, 2, 2, 8),
     "seq2seq": lambda: models.Seq2Seq((6,), 11, "gru", 8, 4),
+    "masked_lm": lambda: models.MaskedLM((6,), 11, 1, 2, 8),
+    "text_classifier": lambda: models.TextClassifier((6,), 3, 11, 1, 2, 8),
     "vit": lambda: models.VisionTransformer((8, 8, 3), 5, layers=1, heads=2, width=8),
     "char_rnn": lambda: models.CharRNN((6,), 11, "lstm", 8, 2, 4),
     "lstm": lambda: models.LSTMModel((6, 3), 2, 8, pool="max"),

@@ -108,6 +108,10 @@ def _seq2seq(m: Any, x: Any) -> Any:
     return torch.stack(logits, 1)
 
 
+def _read(m: Any, x: Any) -> Any:
+    return m.norm(m.blocks(m.token_embedding(x) + m.position_embedding.weight[: x.shape[1]]))
+
+
 def _vit(m: Any, x: Any) -> Any:
     h = m.tokenizer(x).flatten(2).transpose(1, 2)
     h = torch.cat([m.class_token.expand(len(h), 1, -1), h], 1) + m.position_embedding
@@ -183,6 +187,8 @@ FORWARD: dict[str, Callable] = {
     "gpt": _gpt,
     "seq2seq": _seq2seq,
     "AdditiveAttention": lambda m, x: x,  # its parts are called by the model
+    "masked_lm": lambda m, x: _read(m, x) @ m.token_embedding.weight[:-1].T + m.bias,
+    "text_classifier": lambda m, x: m.head(_read(m, x).mean(1)),
     "vit": _vit,
     "TimeEmbedding": _time_embedding,
     "DenoisingMLP": _denoising_mlp,

@@ -37,6 +37,8 @@ MODELS = {
     "mlp": lambda: models.MLP(ROW, 4, [8], dropout=0.1),
     "resnet": lambda: models.ResNet(IMAGE, 4, depth=8, width=4),
     "softmax": lambda: models.SoftmaxModel(ROW, 4),
+    "masked_lm": lambda: models.MaskedLM(TOKENS, 7, layers=1, heads=2, width=8, dropout=0.1),
+    "text_classifier": lambda: models.TextClassifier(TOKENS, 4, 7, layers=1, heads=2, width=8, dropout=0.1),
     "vit": lambda: models.VisionTransformer(IMAGE, 4, layers=1, heads=2, width=8, dropout=0.1),
     "vgg": lambda: models.VGG(IMAGE, 4, [4, "pool", 8], dropout=0.1),
 }
