@@ -29,7 +29,7 @@ _CHUNK = 1 << 17
 """Numbers of the samples that are drawn at once."""
 SHOWN_IMAGES, SHOWN_POINTS, SHOWN_PATHS = 10, 1000, 60
 LEVELS = 6
-"""Steps whose inputs a plot shows."""
+"""Steps whose inputs a plot shows, at most."""
 
 
 @register("model", "diffusion")
@@ -212,10 +212,15 @@ class Diffusion(Model):
         moved = float(np.sqrt(after)) * start + float(np.sqrt(max(0.0, 1 - after - variance))) * found
         return moved if z is None or not variance else moved + float(np.sqrt(variance)) * z
 
+    @property
+    def _levels(self) -> list[int]:
+        """Steps whose inputs a plot shows, from 0 to T, closer where there is little noise."""
+        return sorted({round(self.steps * (k / (LEVELS - 1)) ** 2) for k in range(LEVELS)})
+
     def example_arrays(self, x: Array, y: Array) -> dict[str, np.ndarray]:
-        """``noised`` (6, N, *in_shape): the first inputs at the steps ``noised_steps``, from 0 to T."""
+        """``noised`` (M, N, *in_shape): the first inputs at the steps ``noised_steps``, from 0 to T."""
         x = x[: SHOWN_IMAGES if len(self.in_shape) == 3 else SHOWN_POINTS].astype("float32")
-        steps = self.schedule.times(LEVELS - 1)[::-1] if self.steps >= LEVELS else [0, self.steps]
+        steps = self._levels
         noise = random.normal(x.shape, "diffusion/shown", 0)
         xp = backend.array_module(x)
         found = [self._seen(self.noised(x, xp.full(len(x), t), noise)) for t in steps]
@@ -226,11 +231,10 @@ class Diffusion(Model):
         on a plane also ``denoising_paths`` (S + 1, 60, 2), the whole way of some."""
         images = len(self.in_shape) == 3
         way = list(self.denoising(SHOWN_IMAGES if images else SHOWN_POINTS))
-        chosen = sorted({round(i) for i in np.linspace(0, len(way) - 1, LEVELS)})
-        arrays = {
-            "denoised": np.stack([self._seen(way[i][1]) for i in chosen]),
-            "denoised_steps": np.array([way[i][0] for i in chosen]),
-        }
+        times = np.array([t for t, _ in way])
+        chosen = sorted({int(np.abs(times - level).argmin()) for level in self._levels})
+        found = np.stack([self._seen(way[i][1]) for i in chosen])
+        arrays = {"denoised": found, "denoised_steps": times[chosen]}
         if self.in_shape == (2,):
             arrays["denoising_paths"] = np.stack([self._seen(x[:SHOWN_PATHS]) for _, x in way])
         return arrays

@@ -161,7 +161,7 @@ def test_a_text_takes_several_but_writes_no_table(here, capsys):
     assert main(["predict", run, "to ", "be ", "--length", "3"]) == 0
     assert capsys.readouterr().out.startswith("to ")
     assert main(["predict", run, "to ", "--out", "x.csv"]) == 2
-    assert "this one writes texts" in capsys.readouterr().err
+    assert "this one continues texts" in capsys.readouterr().err
 
 
 def test_several_targets_have_a_column_each_whatever_their_names(here, capsys):

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
+from dlcourse.plots.curves import log_x
 from dlcourse.plots.mosaic import Mosaic
 from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.reading import as_dict
@@ -226,7 +227,8 @@ class JudgedSteps(Plot):
             for which, each in enumerate(axes):
                 each.plot(*points[:, [0, 1 + which]].T, color=color, marker=marker, ms=5, label=sampler)
         for each, words in zip(axes, ("mean confidence", "least share of a class"), strict=True):
-            each.set(xscale="log", xlabel="steps of the sampler", ylabel=words)
+            each.set(xlabel="steps of the sampler", ylabel=words)
+            log_x(each)
             layout.legend(each)
         layout.headline(figure, f"{view.model}: samples in fewer steps, judged by a classifier")
         return (
