@@ -15,12 +15,29 @@ from dlcourse.training.folder import RunFolder
 SPIRALS = {
     "name": "small",
     "seed": 0,
-    "data": {"name": "spirals", "samples": 90, "split": {"val": 0.2, "test": 0.2}},
+    "data": {"name": "spirals", "samples": 80, "split": {"val": 0.2, "test": 0.2}},
     "model": {"name": "softmax"},
     "loss": {"name": "cross_entropy"},
     "optimizer": {"name": "sgd", "lr": 0.1},
     "train": {"epochs": 3, "batch_size": 16, "log_every": 1, "checkpoint_every": 5},
     "metrics": ["accuracy", "cross_entropy"],
+}
+IMAGES = {"name": "synthetic_images", "samples": 40, "classes": 3, "image_size": 8}
+CNN = {
+    "data": {**IMAGES, "augment": {"flip": True}},
+    "model": {"name": "cnn", "channels": [3], "hidden": [6], "batch_norm": True, "dropout": 0.2},
+    "train": {"epochs": 1},
+}
+LSTM = {
+    "data": {"name": "adding_problem", "samples": 40, "steps": 6},
+    "model": {"name": "lstm", "hidden": 5},
+    "loss": "mse",
+    "metrics": ["mse"],
+}
+VIT = {
+    "data": IMAGES,
+    "model": {"name": "vit", "patch_size": 4, "layers": 1, "heads": 2, "width": 8},
+    "train": {"epochs": 1},
 }
 MLP = {"name": "mlp", "hidden": [8, 6], "batch_norm": True, "dropout": 0.2}
 
@@ -71,13 +88,13 @@ def lines(capsys):
 @pytest.mark.parametrize(
     ("sweep", "changes"),
     [
-        ({"grid": {"optimizer.lr": [0.01, 0.1, 1.0]}}, {}),
-        ({"grid": {"optimizer.lr": [0.01, 0.1]}, "seeds": 2}, {"model": MLP}),
-        ({"grid": {"model.dropout": [0.1, 0.5], "train.l2": [0.0, 0.01]}}, {"model": MLP}),
-        ({"grid": {"optimizer.lr": [0.1, 0.3]}, "kfold": 3}, {"data": {"split": {"test": 0.2}, "samples": 100}}),
-        ({"grid": {"model.scale": [0.01, 0.1], "loss.label_smoothing": [0.0, 0.2]}}, {}),
+        ({"grid": {"optimizer.lr": [0.01, 1.0]}}, {}),
+        ({"seeds": 2}, {"model": MLP}),
+        ({"zip": {"model.dropout": [0.1, 0.5], "train.l2": [0.0, 0.01]}}, {"model": MLP}),
+        ({"kfold": 3}, {"data": {"split": {"test": 0.2}, "samples": 100}}),
+        ({"zip": {"model.scale": [0.01, 0.1], "loss.label_smoothing": [0.0, 0.2]}}, {}),
         (
-            {"grid": {"loss.margin": [1.0]}, "seeds": 3},
+            {"seeds": 2},
             {"model": {"name": "svm"}, "loss": {"name": "multiclass_hinge"}},
         ),
         (
@@ -93,10 +110,10 @@ def lines(capsys):
             },
             {"model": {"name": "mlp", "hidden": [8], "layer_norm": True, "activation": "gelu"}},
         ),
-        ({"grid": {"train.ema": [0.5, 0.9], "train.clip_norm": [0.1, 10.0], "train.l1": [0.0, 0.01]}}, {}),
-        ({"grid": {"train.epochs": [1, 2, 3]}}, {"model": MLP, "train": {"watch": True}}),
+        ({"zip": {"train.ema": [0.5, 0.9], "train.clip_norm": [0.1, 10.0], "train.l1": [0.0, 0.01]}}, {}),
+        ({"grid": {"train.epochs": [1, 3]}}, {"model": MLP, "train": {"watch": True}}),
         (
-            {"grid": {"optimizer.lr": [0.01, 0.1], "train.seed": [1, 2]}},
+            {"zip": {"optimizer.lr": [0.01, 0.1], "train.seed": [1, 2]}},
             {
                 "precision": "float64",
                 "data": {"name": "polynomial_curve", "normalize": "standardize"},
@@ -110,8 +127,11 @@ def lines(capsys):
             {"grid": {"optimizer.lr": [0.01, 0.1]}},
             {"model": {"name": "mlp", "hidden": [8], "dropout": 0.5, "init": "default"}},
         ),
+        ({"seeds": 2}, CNN),
+        ({"grid": {"optimizer.lr": [0.01, 0.1]}}, LSTM),
+        ({"grid": {"optimizer.lr": [0.01, 0.1]}}, VIT),
     ],
-    ids="rates seeds dropout folds smoothing svm optimizers penalties lengths polynomial init".split(),
+    ids="rates seeds dropout folds smoothing svm optimizers penalties lengths polynomial init cnn lstm vit".split(),
 )
 def test_equal_to_each_by_itself(tmp_path, capsys, sweep, changes):
     given = config(sweep, **changes)
@@ -123,18 +143,18 @@ def test_equal_to_each_by_itself(tmp_path, capsys, sweep, changes):
     assert alone.best["overrides"] == together.best["overrides"]
 
 
-RATES = {"grid": {"optimizer.lr": [0.01, 1e38, 0.1, 1.0]}}
+RATES = {"grid": {"optimizer.lr": [0.01, 1e38, 0.1]}}
 
 
 def test_a_diverged_replica_leaves_the_others_as_they_are(tmp_path):
     given = config(RATES, model=MLP, train={"log_every": 4})
     alone, together = quietly(given, tmp_path / "a", False), quietly(given, tmp_path / "b", True)
-    assert [point.status for point in together.points] == ["done", "diverged", "done", "done"]
+    assert [point.status for point in together.points] == ["done", "diverged", "done"]
     assert together.points[1].error == alone.points[1].error
     for one, other in zip(alone.points, together.points, strict=True):
         assert_same(one, other)
-    without = quietly(config({"grid": {"optimizer.lr": [0.01, 0.1, 1.0]}}, model=MLP), tmp_path / "c", True)
-    for one, other in zip([together.points[i] for i in (0, 2, 3)], without.points, strict=True):
+    without = quietly(config({"grid": {"optimizer.lr": [0.01, 0.1]}}, model=MLP), tmp_path / "c", True)
+    for one, other in zip([together.points[i] for i in (0, 2)], without.points, strict=True):
         weights, others = (
             load_run(each.folder / point.folder, "cpu").model.state_dict()
             for each, point in ((together, one), (without, other))
@@ -145,7 +165,7 @@ def test_a_diverged_replica_leaves_the_others_as_they_are(tmp_path):
 
 def test_runs_that_stop_early_have_their_best_weights(tmp_path):
     early = {"early_stopping": {"metric": "accuracy", "split": "val", "patience": 2}, "epochs": 8}
-    given = config({"grid": {"optimizer.lr": [0.01, 0.1, 0.3, 1.0]}}, model=MLP, train=early)
+    given = config({"grid": {"optimizer.lr": [0.01, 0.1, 1.0]}}, model=MLP, train=early)
     alone, together = quietly(given, tmp_path / "a", False), quietly(given, tmp_path / "b", True)
     results = [RunFolder(together.folder / point.folder).read_result() for point in together.points]
     assert len({result["step"] for result in results}) > 1
@@ -154,7 +174,7 @@ def test_runs_that_stop_early_have_their_best_weights(tmp_path):
 
 @pytest.mark.parametrize("first", [True, False])
 def test_each_way_goes_on_with_what_the_other_began(tmp_path, monkeypatch, first):
-    given = config({"grid": {"optimizer.lr": [0.01, 0.1]}, "seeds": 2}, model=MLP)
+    given = config({"seeds": 3}, model=MLP)
     whole = quietly(given, tmp_path / "whole", False)
     taken, count = Lockstep._advance, iter(range(100))
     if first:
@@ -166,7 +186,7 @@ def test_each_way_goes_on_with_what_the_other_began(tmp_path, monkeypatch, first
     else:  # the second point is interrupted in its middle, the others have not begun
         from dlcourse.training.step import TrainStep
 
-        update, left = TrainStep.update, iter(range(18))
+        update, left = TrainStep.update, iter(range(13))
 
         def interrupt(self, *args):
             if next(left, None) is None:
@@ -179,7 +199,7 @@ def test_each_way_goes_on_with_what_the_other_began(tmp_path, monkeypatch, first
         monkeypatch.undo()
     (folder,) = (tmp_path / "parts").glob("small/*")
     statuses = [RunFolder(each).read_result()["status"] for each in sorted((folder / "points").iterdir())]
-    assert statuses == (["interrupted"] * 4 if first else ["done", "interrupted"])
+    assert statuses == (["interrupted"] * 3 if first else ["done", "interrupted"])
     resumed = run_sweep(None, resume=folder, quiet=True, plots=False, stack=not first)
     for one, other in zip(whole.points, resumed.points, strict=True):
         assert_same(one, other)
