@@ -105,15 +105,21 @@ def begin_step(step: int | DeviceCounter, stream: Stream | None = None) -> None:
     _stream.draws.clear()
 
 
-@contextlib.contextmanager
-def drawing(draws: Draws) -> Iterator[None]:
+class drawing:
     """Inside the ``with`` block all is drawn, and counted, as of another program that has these draws."""
-    global _stream
-    before, _stream = _stream, draws
-    try:
-        yield
-    finally:
-        _stream = before
+
+    __slots__ = ("before", "draws")
+
+    def __init__(self, draws: Draws):
+        self.draws = draws
+
+    def __enter__(self) -> None:
+        global _stream
+        self.before, _stream = _stream, self.draws
+
+    def __exit__(self, *_: Any) -> None:
+        global _stream
+        _stream = self.before
 
 
 @contextlib.contextmanager

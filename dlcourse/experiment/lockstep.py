@@ -160,8 +160,8 @@ class Lockstep:
             loader, step = run.trainer.loader, run.trainer.step
             key = id(loader), step
             if key not in made:
-                made[key] = loader.batch(step)
-            batches.append(run.trainer.train_step.batch_of(*made[key]))
+                made[key] = run.trainer.train_step.batch_of(*loader.batch(step))
+            batches.append(made[key])
         costs = dict(zip(runs, self.stack_of(runs).step(batches), strict=True))
         evaluating = [run for run in runs if any(c is run.evaluation and at <= run.trainer.step for at, c in due[run])]
         with self._ask(evaluating):

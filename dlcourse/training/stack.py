@@ -112,10 +112,9 @@ class Stack:
         """One step of each with its batch; the costs before it, arrays of one element on the device."""
         for number in self.replicas.each():
             self.steps[number].begin()
+            self.steps[number].optimizer.zero_grad()
         if not _of_one_shape([x for x, _ in batches]):  # as the last batches of folds that differ by a sample
             return [self._alone(number, *batches[number]) for number in self.replicas.each()]
-        for number in self.replicas.each():
-            self.steps[number].optimizer.zero_grad()
         for p in self._parameters:
             p._received = False
         self.model.train()
