@@ -14,6 +14,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor, at_once, lent, no_grad
+from dlcourse.autograd.base import array_of
 from dlcourse.autograd.graph import walk_back
 from dlcourse.autograd.replicas import Each, NotStackable, ReplicaArray, Replicas, only_own_draws
 from dlcourse.backend import random
@@ -139,7 +140,12 @@ class Stack:
         for number in self.replicas.each():
             self.steps[number].begin()
         self.model.train()
+        own = {name: array_of(buffer) for name, buffer in self.model.named_buffers()}
+        shared = {name: array.copy() for name, array in own.items() if not isinstance(array, ReplicaArray)}
         self._backward(batches)
+        changed = [name for name, before in shared.items() if not _equal(own[name], before)]
+        if changed:
+            raise NotStackable(f"{', '.join(changed)} changes in training, and all replicas would share it")
         for step, statistics in zip(self.steps, kept, strict=True):
             for name, array in running_statistics(step.model).items():
                 array[...] = statistics[name]
@@ -207,6 +213,10 @@ def output_of(model: Any, x: Array) -> Array:
             return model(lent(x)).data
     finally:
         model.train(training)
+
+
+def _equal(a: Array, b: Array) -> bool:
+    return bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def _of_one_shape(arrays: Sequence[Array]) -> bool:

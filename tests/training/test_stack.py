@@ -81,3 +81,21 @@ def test_what_may_differ_in_a_stack():
 
     assert signature(model()) == signature(model(p=0.1))
     assert len({signature(each) for each in (model(), model(width=5), model(eps=1e-3))}) == 3
+
+
+class Counting(nn.Module):
+    """A layer with a buffer that changes in training, which is no running statistic."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", np.zeros(1, "float32"))
+
+    def forward(self, x):
+        self.seen += 1
+        return x * float(self.seen[0])
+
+
+def test_a_buffer_that_all_replicas_would_share_is_refused():
+    stack = Stack(*zip(*(made(Counting, lambda: nn.Linear(4, 3), seed=seed) for seed in (0, 1)), strict=True))
+    with pytest.raises(NotStackable, match="0.seen changes in training"):
+        stack.probe([(X, Y)] * 2)
