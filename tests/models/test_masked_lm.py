@@ -7,6 +7,7 @@ from dlcourse import backend, models
 from dlcourse.autograd import Tensor
 from dlcourse.backend import random
 from dlcourse.errors import ArgumentError, ShapeError, UserError
+from dlcourse.models.masked_lm import _smallest
 
 
 def model(tokens: int = 40, **settings) -> models.MaskedLM:
@@ -39,6 +40,15 @@ def test_of_the_chosen_tokens_most_are_hidden(device: str) -> None:
 def test_how_many_are_chosen(tokens: int, share: float, count: int) -> None:
     found = model(tokens, mask_share=share).hidden(np.zeros((2, tokens), np.int64), 0)[1]
     assert found.shape == (2, count)
+
+
+def test_the_smallest_by_counting(device: str) -> None:
+    """As a stable sort finds them, with equal numbers among them."""
+    values = np.random.default_rng(0).integers(0, 12, (50, 9)).astype(np.float32)
+    for count in (1, 4, 9):
+        expected = np.sort(np.argsort(values, axis=1, kind="stable")[:, :count], axis=1)
+        found = _smallest(backend.current().asarray(values), count)
+        np.testing.assert_array_equal(backend.to_host(found), expected)
 
 
 def test_the_objective_is_the_cross_entropy_of_the_chosen() -> None:
