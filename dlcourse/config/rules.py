@@ -7,7 +7,7 @@ from typing import Any
 from dlcourse import registry
 from dlcourse.config.check import Finding
 from dlcourse.config.reader import Path
-from dlcourse.config.sections import EnsembleOptions, SweepOptions
+from dlcourse.config.sections import AttackOptions, EnsembleOptions, SweepOptions
 
 # What a closed form, which solves in one step, has no use for, and the value that says so.
 _IDLE: dict[str, Any] = {"clip_norm": None, "clip_value": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None}
@@ -402,8 +402,10 @@ def _attacks(config: Mapping[str, Any]) -> Iterator[Finding]:
         if each and no_classes:
             yield Finding(where, "changes inputs until their class is taken for another, and there are no classes here")
     for i, each in enumerate(_listed(config)):
-        if (each or {}).get("epsilon") == 0:
+        if each.get("epsilon") == 0:
             yield Finding(("attacks", i, "epsilon"), "0 changes nothing; give the largest size")
+        if "epsilon" not in each and each["sizes"] != AttackOptions.sizes:
+            yield Finding(("attacks", i, "sizes"), f"{each['name']} looks for the smallest change; leave it out")
 
 
 def _listed(config: Mapping[str, Any]) -> Sequence[Any]:

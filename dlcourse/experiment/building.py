@@ -111,11 +111,14 @@ def build_attack(spec: Mapping[str, Any], data: Data, path: str = "train.attack"
     Args:
         path: where the config names it.
     Raises:
-        ConfigError: the inputs are tokens.
+        ConfigError: the inputs are tokens, or the attack wants a class that the data do not have.
     """
     x = data.splits["train"].x
     if data.dataset.tokens:
         raise ConfigError([Problem(path, "changes numbers, and the inputs of these data are tokens")])
+    target = spec.get("target")
+    if isinstance(target, int) and target >= data.out_features:
+        raise ConfigError([Problem(f"{path}.target", f"the classes are 0..{data.out_features - 1}, got {target}")])
     axis = 0 if x.ndim == 2 else None  # features have units of their own
     ends = (0, 255) if x.dtype == np.uint8 else (np.min(x, axis=axis), np.max(x, axis=axis))
     attack: Attack = registry.build("attack", spec)

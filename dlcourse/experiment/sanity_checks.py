@@ -40,7 +40,8 @@ def one_step(config: Config) -> Config:
     if "metric" in (config.data["optimizer"].get("schedule") or {}):
         step["optimizer.schedule"] = None
     if config.data["attacks"]:
-        step["attacks"] = [{**attack, "sizes": 1, "count": 2} for attack in config.data["attacks"]]
+        few = [{**attack, "count": 2} for attack in config.data["attacks"]]
+        step["attacks"] = [attack | {"sizes": 1} if "epsilon" in attack else attack for attack in few]
     return config.apply_overrides({**step, "train.early_stopping": None, "train.best": None, "train.swa": None})
 
 

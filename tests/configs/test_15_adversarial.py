@@ -15,8 +15,8 @@ def reduced(name: str, share: float = 0.25) -> list[dict[str, Any]]:
     """The attacks of a config with a share of their sizes, on few inputs, in few steps."""
     attacks = [dict(attack) for attack in sections(f"15_adversarial/{name}")["attacks"]]
     for attack in attacks:
-        attack |= {"count": min(attack["count"], 60), "sizes": 2, "steps": min(attack.get("steps", 0), 20)}
-        attack |= {"epsilon": share * attack["epsilon"]} if "epsilon" in attack else {}
+        attack |= {"count": min(attack["count"], 60), "steps": min(attack.get("steps", 0), 20)}
+        attack |= {"epsilon": share * attack["epsilon"], "sizes": 2} if "epsilon" in attack else {}
         if not attack["steps"]:
             del attack["steps"]
         if attack.get("step_size"):
@@ -56,7 +56,7 @@ def test_training_against_an_attack_keeps_more_under_it(tmp_path: Path) -> None:
         each and {key: value / 5 if key in ("epsilon", "step_size") and value else value for key, value in each.items()}
         for each in points["train.attack"]
     ]
-    attacks = [dict(each, epsilon=0.06, count=60, sizes=2) for each in reduced("mnist_adversarial_training")]
+    attacks = [dict(each, epsilon=0.06, count=60) for each in reduced("mnist_adversarial_training")]
     settings = {"zip": points | {"train.attack": smaller}}
     changes = {"data": IMAGES, "attacks": attacks, "train__epochs": 8, "train__batch_size": 25, "sweep": settings}
     result = sweep(name, tmp_path, **changes)

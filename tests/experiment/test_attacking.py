@@ -203,7 +203,7 @@ def test_an_attack_that_fails_costs_no_run(tmp_path: Path) -> None:
 
 
 def test_a_trial_attacks_two_inputs(tmp_path: Path) -> None:
-    attacks = {"attacks": [{"name": "pgd", "epsilon": 0.1}]}
+    attacks = {"attacks": [{"name": "pgd", "epsilon": 0.1}, "deepfool"]}
     assert (
         dl.run(config() | attacks, fast_dev_run=True, quiet=True, plots=False).metrics["test"][
             "accuracy(pgd, epsilon=0.1)"
@@ -219,6 +219,8 @@ def test_a_trial_attacks_two_inputs(tmp_path: Path) -> None:
         (["fgsm"], "attacks.0.epsilon: required, but missing"),
         ([{"name": "fgsm", "epsilon": 0}], "attacks.0.epsilon: 0 changes nothing"),
         ([{"name": "fgsm", "epsilon": 0.1, "sizes": 0}], "attacks.0.sizes: expected"),
+        ([{"name": "deepfool", "sizes": 3}], "attacks.0.sizes: deepfool looks for the smallest change"),
+        ([{"name": "fgsm", "epsilon": 0.1, "target": 4}], "attacks.0.target: the classes are 0..3, got 4"),
         ([{"name": "fgsm", "epsilon": 0.1, "cuont": 5}], "attacks.0.cuont: .*did you mean 'count'"),
         ([{"name": "fgsm", "epsilon": 0.1}, {"name": "fgsm", "epsilon": 0.2}], "attacks.1: fgsm stands here twice"),
         ([{"name": "deepfool", "source": "runs/nowhere"}], "attacks.0.source: there is no run folder runs/nowhere"),
