@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
 
     from dlcourse.errors import UserError
     from dlcourse.experiment import load_run, predictions
-    from dlcourse.experiment.generation import answer_texts, continue_text
+    from dlcourse.experiment.generation import continue_text
     from dlcourse.training.atomic import write_output
 
     if args.top is not None and args.top < 1:
@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
         if trained.inputs.pairs and given:
             raise UserError(f"--{next(iter(given))} is for models that continue a text; this one gives its best answer")
         if trained.inputs.pairs:
-            print("\n".join(answer_texts(trained, args.input)))
+            print("\n".join(trained.answer(args.input)))
             return 0
         for text in args.input:
             print(text + continue_text(trained, text, **given)[0])

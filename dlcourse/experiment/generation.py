@@ -1,7 +1,7 @@
 """What a trained model makes by itself: it goes on with a text, answers one, or draws images."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,11 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import no_grad
 from dlcourse.backend import Backend, random
-from dlcourse.data.sequence_pairs import padded
 from dlcourse.data.text import beginning, decode, encode
-from dlcourse.errors import DataError, UserError
+from dlcourse.errors import UserError
+from dlcourse.experiment.answers import encoded
 from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.trained import TrainedModel
-from dlcourse.nn.calls import in_evaluation
-from dlcourse.special_tokens import EOS
 from dlcourse.training.input_spec import InputSpec
 from dlcourse.training.samples import as_kept, drawn_inputs
 
@@ -58,7 +56,7 @@ def continue_text(
         raise UserError(
             f"count and top_k are at least 1, top_p is above 0 and at most 1, got {count}, {top_k}, {top_p}"
         )
-    start = np.tile(encoded(trained, text), (count, 1))
+    start = np.tile(encoded(text, inputs), (count, 1))
     trained.model.eval()
     with backend.use(trained.backend):
         found = _continued(trained.model, trained.backend, start, length, temperature, seed, top_k, top_p)
@@ -85,34 +83,6 @@ def _continued(
             found[:, place] = _drawn(odds, uniform)
             tokens = found[:, place : place + 1]
     return found
-
-
-def encoded(trained: TrainedModel, text: str) -> np.ndarray:
-    """A text as tokens, (n,).
-
-    Raises:
-        UserError: there is none, or a character is unknown.
-    """
-    if not text:
-        raise UserError("there is no text to go on with or to answer: give one character at least")
-    try:
-        return encode(text, trained.inputs.vocabulary, trained.inputs.tokenizer)
-    except DataError as error:
-        raise UserError(f"input {text!r}: {error}") from error
-
-
-def answer_texts(trained: TrainedModel, texts: Sequence[str]) -> list[str]:
-    """The likeliest answer to each text, of a model such as ``seq2seq``, token by token (greedy).
-
-    Raises:
-        UserError: the model answers no texts, there is no text, or a character is unknown.
-    """
-    if not trained.inputs.pairs:
-        raise UserError(f"the model {trained.config.data['model']['name']} answers no texts, as seq2seq does")
-    tokens = padded([encoded(trained, text) for text in texts])
-    with backend.use(trained.backend), in_evaluation(trained.model), no_grad():
-        answers = backend.to_host(trained.model.attend(trained.backend.asarray(tokens))[0])
-    return [decode(row[: list(row).index(EOS)] if EOS in row else row, trained.inputs.class_names) for row in answers]
 
 
 def probabilities(

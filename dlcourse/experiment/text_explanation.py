@@ -8,8 +8,8 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.data.sequence_pairs import padded
 from dlcourse.errors import UserError
+from dlcourse.experiment.answers import encoded
 from dlcourse.experiment.ensemble import TrainedEnsemble
-from dlcourse.experiment.generation import encoded
 from dlcourse.experiment.trained import TrainedModel, own_data
 from dlcourse.training.explanations import MAX_IMAGES, Picture, attention
 
@@ -37,7 +37,7 @@ class TextExplanations:
         if not trained.inputs.pairs and len(texts) > 1:
             raise UserError(f"--text: this model reads one text at a time, got {len(texts)}")
         names = trained.inputs.vocabulary
-        tokens = padded([encoded(trained, text) for text in texts]) if texts else self._first(trained, split)
+        tokens = padded([encoded(text, trained.inputs) for text in texts]) if texts else self._first(trained, split)
         if tokens.shape[1] > trained.inputs.in_shape[0]:
             raise UserError(f"--text: the model reads {trained.inputs.in_shape[0]} tokens, got {tokens.shape[1]}")
         with backend.use(trained.backend):

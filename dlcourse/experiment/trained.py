@@ -30,6 +30,7 @@ from dlcourse.errors import (
     UserError,
 )
 from dlcourse.experiment import stored
+from dlcourse.experiment.answers import answer_texts
 from dlcourse.experiment.baseline import Baseline
 from dlcourse.experiment.building import build_loss, build_metrics, metric_units
 from dlcourse.experiment.components import code_of
@@ -141,7 +142,18 @@ class TrainedModel(stored.StoredModel):
         """Raise UserError where the model was trained by an objective of its own, and predicts no targets."""
         if getattr(self.model, "objective_units", None):
             name = self.config.data["model"]["name"]
-            raise UserError(f"{self.folder.path}: the model {name} predicts no targets; evaluate measures it")
+            what = "answers texts: run.answer([...])" if self.inputs.pairs else "predicts no targets"
+            raise UserError(f"{self.folder.path}: the model {name} {what}; evaluate measures it")
+
+    def answer(self, texts: Sequence[str]) -> list[str]:
+        """The likeliest answers of a model such as ``seq2seq`` to texts: ``run.answer(["2 mar 1987"])``.
+
+        Raises:
+            UserError: the model answers no texts, a text is empty, or one of its characters is unknown.
+        """
+        if not self.inputs.pairs:
+            raise UserError(f"the model {self.config.data['model']['name']} answers no texts, as seq2seq does")
+        return answer_texts(self.model, texts, self.inputs, self.backend)
 
     def export(self, path: str | os.PathLike, *, torch: bool = False, with_normalization: bool = False) -> str:
         """Write the model for other programs, in the format that the file's name says.

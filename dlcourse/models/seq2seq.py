@@ -144,7 +144,7 @@ class Seq2Seq(Model):
     def _greedy(self, x: Any, count: int) -> tuple[Tensor, Tensor]:
         """Logits (N, T, V) and weights (N, T, S) of ``count`` steps, each fed with the likeliest token before."""
         tokens = _array(x)
-        before = [backend.array_module(tokens).full_like(tokens[:, 0], BOS)]
+        before = [backend.array_module(tokens).full(len(tokens), BOS, dtype=tokens.dtype)]
         logits, weights = [], []
         for features, looked in self._steps(tokens, before):
             logits.append(self._logits(features))

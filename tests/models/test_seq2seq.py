@@ -10,7 +10,7 @@ import dlcourse as dl
 from dlcourse import optim
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.cli import main
-from dlcourse.errors import ConfigError, ShapeError
+from dlcourse.errors import ConfigError, ShapeError, UserError
 from dlcourse.experiment import evaluate_run
 from dlcourse.models import Seq2Seq
 from dlcourse.special_tokens import BOS, EOS, PAD
@@ -114,6 +114,8 @@ def test_it_learns_three_answers_by_heart(precision: str, kind: str, device: str
 def test_an_input_is_a_sequence() -> None:
     with pytest.raises(ShapeError, match="seq2seq: an input is a sequence of tokens"):
         Seq2Seq((4, 2), VOCABULARY)
+    with pytest.raises(ShapeError, match="GRU: lengths are from 1"):
+        made()(np.array([[PAD, PAD], [3, PAD]]))
 
 
 CONFIG: dict[str, Any] = {
@@ -149,6 +151,12 @@ def test_a_run_answers_texts(learned: Any, capsys: pytest.CaptureFixture) -> Non
     folder = str(learned.folder)
     assert main(["predict", folder, "abc", "b", "aabbcc"]) == 0
     answers = capsys.readouterr().out.splitlines()
+    trained = dl.load_run(folder)
+    assert trained.answer(["abc", "b", "aabbcc"]) == answers and trained.answer([]) == []
+    with pytest.raises(UserError, match="expected a list of texts"):
+        trained.answer("abc")
+    with pytest.raises(UserError, match=r"answers texts: run.answer"):
+        trained.predict(X)
     assert len(answers) == 3 and all(set(answer) <= set("abc") or "<" in answer for answer in answers)
     assert main(["explain", folder, "--text", "abc", "--text", "cb"]) == 0
     assert "attention.png" in capsys.readouterr().out
