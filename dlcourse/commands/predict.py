@@ -54,7 +54,8 @@ def main(args: argparse.Namespace) -> int:
     trained = load_run(args.run, args.device, args.checkpoint).with_tta(args.tta)
     if trained.inputs.tokens and not trained.inputs.classifies_texts:
         if args.out is not None or args.top is not None:
-            raise UserError("--out and --top are for models of numbers and images; this one writes texts")
+            does = "answers" if trained.inputs.pairs else "continues"
+            raise UserError(f"--out and --top are for models of numbers and images; this one {does} texts")
         settings = {key: getattr(args, key) for key in ("length", "temperature", "seed")}
         given = {key: value for key, value in settings.items() if value is not None}
         if trained.inputs.pairs and given:
