@@ -19,6 +19,8 @@ def main() -> int:
     for path in paths:
         try:
             config = resolve(path).without_sweep()
+            if attacks := config.data["attacks"]:  # another run's gradients are not here
+                config = config.apply_overrides({"attacks": [each for each in attacks if each["source"] is None]})
             result = dlcourse.run(config, device=device, quiet=True, plots=False, fast_dev_run=True)
         except (MissingDataError, DownloadError) as error:
             answer(left_out=str(error).splitlines()[0])
