@@ -93,5 +93,19 @@ def test_the_metadata_is_complete() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["license"] == "MIT" and (ROOT / "LICENSE").is_file() and (ROOT / project["readme"]).is_file()
     assert project["scripts"] == {"dlcourse": "dlcourse.__main__:main"}
-    expected = {"cpu", "mkl", "cuda12", "cuda13", "cudnn", "digits", "notebook", "tensorboard", "onnx", "dev", "ci"}
+    expected = {
+        "cpu",
+        "mkl",
+        "cuda12",
+        "cuda13",
+        "cudnn",
+        "digits",
+        "notebook",
+        "tensorboard",
+        "onnx",
+        "dev",
+        "ci",
+        "mpi",
+        "foolbox",
+    }
     assert set(project["optional-dependencies"]) == expected
