@@ -279,14 +279,18 @@ def test_arguments_that_cannot_be_guessed_are_asked_for(place: Path) -> None:
     assert only.passed is False and "example = {'words': ...}" in only.figure
 
 
-ONLY_MATRICES = {("optimizer", "muon")}
-"""The parameters of the checks have other shapes too."""
+WITHOUT_EXAMPLES = {
+    ("optimizer", "muon"): "the parameters of the checks have other shapes than matrices too",
+    ("metric", "bits_per_byte"): "is of texts",
+    **{("metric", name): "judges what a model generates" for name in ("good_share", "modes_found")},
+}
+"""What the checks' parameters, outputs and targets are nothing for."""
 SOUND = [
     *(
         (kind, name)
         for kind in ("optimizer", "schedule", "loss", "metric")
         for name in registry.names(kind)
-        if (kind, name) not in ONLY_MATRICES
+        if (kind, name) not in WITHOUT_EXAMPLES
     ),
     *(("model", name) for name in ("linear", "softmax", "svm", "mlp", "polynomial", "gaussian_classifier")),
     *(("data", name) for name in ("gaussian_classes", "polynomial_curve", "spirals", "westwood_rent")),
