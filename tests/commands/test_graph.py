@@ -27,7 +27,7 @@ SHAPES = {
     "02_machine_learning/polynomial_overfitting": ["squared_error", "(N, 3) float64"],
     "02_machine_learning/gaussian_classifier": ["gaussian_log_density", "prior_logits"],
     "07_optimization/paths_rosenbrock": ["[0]", "1 -", "** 2", "100 *"],
-    "10_rnn/adding_problem": ["encoder: LSTM", "(N, 50, 2) float32", "[:, -1]", "squared_error"],
+    "10_rnn/adding_problem": ["encoder: LSTM", "(N, 100, 2) float32", "[:, -1]", "squared_error"],
     "02_machine_learning/synthetic_images": ["reshape", "dropout", "cross_entropy"],
 }
 """Configs that need no download, and what their drawings say."""
