@@ -432,6 +432,9 @@ def _carried_state(config: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(path, "goes on from batch to batch, and batch_size: full has one; give a number of sequences")
     if train.get("accumulate", 1) > 1:
         yield Finding(("train", "accumulate"), "cuts a batch of sequences whose state is carried; leave one out")
+    optimizer = (config.get("optimizer") or {}).get("name")
+    if optimizer and getattr(registry.lookup("optimizer", optimizer), "needs_closure", False):
+        yield Finding(path, f"moves the state once a step, and {optimizer} evaluates the cost several times in one")
 
 
 def _groups(optimizer: Mapping[str, Any]) -> Iterator[Finding]:

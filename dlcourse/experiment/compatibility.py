@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ def check_compatible(
     Raises:
         ConfigError: all problems at once.
     """
-    problems = [*_watched(watched, data), *refusals]
+    problems = [*_watched(watched, data), *_evaluated(train["evaluate"], data), *refusals]
     unfit = [Problem(dotted(found.path), found.message) for found in mismatches]
     # What cannot be fitted at all needs no second message about how.
     unfit = unfit or [*_inputs(data, model)]
@@ -128,6 +128,11 @@ def _watched(watched: Iterable[tuple[Path, Mapping[str, Any]]], data: Data) -> I
         if each.get("split", "train") not in data.splits:
             known = ", ".join(data.splits)
             yield Problem(dotted((*path, "split")), f"there is no {each['split']} split, only: {known}")
+
+
+def _evaluated(wanted: Sequence[str], data: Data) -> Iterator[Problem]:
+    if wanted and not data.splits.keys() & set(wanted):
+        yield Problem("train.evaluate", f"there is no {' and no '.join(wanted)} split, only: {', '.join(data.splits)}")
 
 
 def _inputs(data: Data, model: Any) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from dlcourse.errors import UserError
 from dlcourse.experiment.answers import encoded
 from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.trained import TrainedModel
+from dlcourse.nn.calls import in_evaluation
 from dlcourse.training.input_spec import InputSpec
 from dlcourse.training.samples import as_kept, drawn_inputs
 
@@ -125,8 +126,8 @@ def draw_images(trained: TrainedModel, count: int, seed: int = 0, **settings: An
     known = inspect.signature(model.generate).parameters.keys() - {"count", "seed"}
     for setting in settings:
         if model.generates and setting not in known:
-            has = f"has {', '.join(sorted(known))}" if known else "has no settings"
-            raise UserError(f"{setting}: is nothing that the model {name} draws samples by; it {has}")
+            there = ", ".join(sorted(known)) or "none"
+            raise UserError(f"{setting}: the samples of the model {name} have no such setting; there are: {there}")
     with backend.use(trained.backend):
         return drawn_inputs(model, trained.normalizer, count, seed, **settings if model.generates else {})
 
@@ -145,10 +146,10 @@ def sampler(experiment: Experiment) -> Callable[[], np.ndarray | list[str]] | No
         return None
 
     def texts() -> list[str]:
-        training, known = model.training, (data.class_names, data.dataset.tokenizer)
+        known = data.class_names, data.dataset.tokenizer
         first = np.tile(encode(beginning(*known), *known), (wanted or 1, 1))
-        found = _continued(model.eval(), experiment.backend, first, SAMPLE_LENGTH)
-        model.train(training)
+        with in_evaluation(model):
+            found = _continued(model, experiment.backend, first, SAMPLE_LENGTH)
         return [decode(row, *known) for row in found]
 
     return texts

@@ -9,6 +9,7 @@ import numpy as np
 from dlcourse.autograd import no_grad
 from dlcourse.backend import tracing
 from dlcourse.errors import named
+from dlcourse.nn.calls import in_evaluation
 from dlcourse.records.writing import real_folder
 from dlcourse.tensorfile import npz
 from dlcourse.training.atomic import reporting_write_errors, write_bytes
@@ -32,10 +33,8 @@ def drawn_inputs(model: Any, normalizer: Scaling, count: int, seed: int = 0, **s
     Args:
         settings: what else ``generate`` of that model takes.
     """
-    training = model.training
-    with no_grad():
-        found = model.eval().generate(count, seed, **settings).numpy().astype(np.float64)
-    model.train(training)
+    with in_evaluation(model), no_grad():
+        found = model.generate(count, seed, **settings).numpy().astype(np.float64)
     return found * normalizer.scale + normalizer.shift
 
 

@@ -77,3 +77,10 @@ def test_a_split_that_is_not_there_cannot_choose(tmp_path) -> None:
     with pytest.raises(ConfigError, match="there is no test split, only: train, val"):
         dl.run(CONFIG | {"data": data, "train": {"best": {"metric": "mse", "split": "test"}}}, out=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_parts_of_which_none_is_there_measure_nothing(tmp_path) -> None:
+    data = CONFIG["data"] | {"split": {"val": 0.2}}
+    with pytest.raises(ConfigError, match="train.evaluate: there is no test split, only: train, val"):
+        dl.run(CONFIG | {"data": data, "train": {"evaluate": ["test"]}}, out=tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -66,7 +66,7 @@ def test_what_cannot_judge(runs: tuple[Path, Path], tmp_path: Path, capsys: pyte
         (judge, judge, [], "generates nothing"),
         (draws, tmp_path / "none", [], "no such run folder"),
         (draws, judge, ["--out", "a.png"], "take one of both"),
-        (draws, judge, ["--steps", "5,6"], "steps: is nothing that the model vae draws samples by; it has no settings"),
+        (draws, judge, ["--steps", "5,6"], "steps: the samples of the model vae have no such setting; there are: none"),
         (draws, judge, ["--count", "0"], "count is at least 1"),
     ):
         assert main(["sample", str(of), "--judge", str(by), *more]) == 2

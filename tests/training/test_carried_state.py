@@ -185,7 +185,7 @@ def test_watching_changes_nothing(tmp_path: Path) -> None:
         ({"train__batch_size": "full"}, "batch_size: full has one"),
         ({"train__batch_size": 60}, "104 windows in 60 streams.*smaller train.batch_size or data.context"),
         ({"train__accumulate": 2}, "train.accumulate: cuts a batch of sequences"),
-        ({"optimizer": "lbfgs"}, "carry_state goes with one pass"),
+        ({"optimizer": "lbfgs"}, "train.carry_state: moves the state once a step, and lbfgs"),
     ],
 )  # fmt: skip
 def test_what_carries_nothing_is_refused(tmp_path: Path, changes: dict, message: str) -> None:
