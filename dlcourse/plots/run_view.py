@@ -20,6 +20,33 @@ from dlcourse.text import SPLITS, leading_comment
 _SHOWN_STEPS = 8
 """Evaluations whose samples are shown."""
 
+_MODEL_WORDS = {
+    "char_rnn": "Character RNN",
+    "cnn": "CNN",
+    "dcgan_discriminator": "DCGAN discriminator",
+    "dcgan_generator": "DCGAN generator",
+    "gan": "GAN",
+    "googlenet": "GoogLeNet",
+    "gpt": "GPT",
+    "gru": "GRU",
+    "knn": "Nearest neighbors",
+    "lenet": "LeNet",
+    "lstm": "LSTM",
+    "masked_lm": "Masked language model",
+    "mlp": "MLP",
+    "mobilenet": "MobileNet",
+    "pca": "Principal components",
+    "resnet": "ResNet",
+    "rnn": "RNN",
+    "seq2seq": "Encoder-decoder",
+    "svm": "Linear SVM",
+    "vae": "VAE",
+    "vgg": "VGG",
+    "vit": "Vision transformer",
+    "wide_resnet": "Wide ResNet",
+}
+"""Models whose name in a title is another than its component's name with a capital letter."""
+
 
 @dataclass(frozen=True)
 class SplitArrays:
@@ -179,18 +206,7 @@ class RunView(Folder):
         """The model in words, for a title: ``Polynomial of degree 3``."""
         model = as_dict(self.config.get("model"))
         name = str(model.get("name") or self.facts.get("model") or "model")
-        words = {
-            "linear": "Straight line" if self.features == 1 else "Linear model",
-            "mlp": "MLP",
-            "pca": "Principal components",
-            "vae": "VAE",
-            "cnn": "CNN",
-            "vgg": "VGG",
-            "resnet": "ResNet",
-            "softmax": "Softmax",
-            "svm": "Linear SVM",
-            "knn": "Nearest neighbors",
-        }
+        words = _MODEL_WORDS | {"linear": "Straight line" if self.features == 1 else "Linear model"}
         title = words.get(name, name.replace("_", " ").capitalize())
         return f"{title} of degree {model['degree']}" if "degree" in model else title
 

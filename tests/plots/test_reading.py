@@ -96,6 +96,13 @@ def test_a_metric_has_the_unit_of_its_target(tmp_path: Path) -> None:
     assert label("my_own", "m") == "my own"
 
 
+def test_a_model_has_the_name_that_its_field_writes(tmp_path: Path) -> None:
+    names = {"gan": "GAN", "gpt": "GPT", "masked_lm": "Masked language model", "vit": "Vision transformer"}
+    for name, title in (names | {"diffusion": "Diffusion"}).items():
+        view = RunView(write_run(tmp_path / name, model=f"{{name: {name}}}"))
+        assert view.model == title
+
+
 def test_a_metric_is_called_as_the_folder_says(tmp_path: Path) -> None:
     own = {"f1": {"title": "F₁ score", "unit": "%", "higher_is_better": True}}
     view = RunView(write_run(tmp_path, metric_facts=own))
