@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, metavar="N", help="how many (default: 1 text, 64 images, 1000 to judge)")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other samples (default: 0)")
     parser.add_argument(
-        "--out", metavar="FILE", help="where to write: a text file; .png or .npz for images (default: samples.png)"
+        "--out",
+        metavar="FILE",
+        help="where to write: a text file; .png for images (default: samples.png), .npz for any numbers",
     )
     parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
@@ -148,16 +150,18 @@ def _images(trained: Any, args: argparse.Namespace, settings: dict[str, Any]) ->
     from dlcourse.training.atomic import write_output
     from dlcourse.training.samples import as_kept
 
-    path = Path("samples.png" if args.out is None else args.out)
+    shape = trained.inputs.in_shape
+    images = len(shape) == 3 and shape[-1] in (1, 3)
+    path = Path(args.out if args.out is not None else f"samples.{'png' if images else 'npz'}")
     if path.suffix not in (".png", ".npz"):
         raise UserError(f"--out {path}: expected a name that ends in .png or .npz")
+    if path.suffix == ".png" and not images:
+        raise UserError(f"--out {path}: inputs of shape {tuple(shape)} are no images; take a name in .npz")
     drawn = draw_images(trained, 64 if args.count is None else args.count, args.seed, **settings)
     if path.suffix == ".npz":
         content = npz({"x": drawn.astype("float32")})
-    elif drawn.ndim == 4 and drawn.shape[-1] in (1, 3):
-        content = sheet(as_kept(drawn, trained.inputs.largest))
     else:
-        raise UserError(f"--out {path}: inputs of shape {drawn.shape[1:]} are no images; take a name in .npz")
+        content = sheet(as_kept(drawn, trained.inputs.largest))
     write_output(path, content)
     sizes = " x ".join(map(str, drawn.shape[1:3]))
     print(

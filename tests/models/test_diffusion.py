@@ -195,7 +195,7 @@ def test_a_run_goes_on_as_the_same_run_and_keeps_what_plots_show(tmp_path: Path)
     assert drawn >= {"noising", "denoising", "denoising_paths", "samples", "samples_by_step"}
 
 
-def test_samples_are_a_function_of_the_seed_and_come_from_the_average(tmp_path: Path, capsys) -> None:
+def test_samples_are_a_function_of_the_seed_and_come_from_the_average(tmp_path: Path, capsys, monkeypatch) -> None:
     folder = str(run(tmp_path, config()).folder)
 
     def sampled(*options: str) -> np.ndarray:
@@ -215,7 +215,10 @@ def test_samples_are_a_function_of_the_seed_and_come_from_the_average(tmp_path: 
     np.testing.assert_allclose(
         trained.model.generate(90_000, 0).numpy()[:5], trained.model.generate(5, 0).numpy(), atol=1e-5
     )
+    monkeypatch.chdir(tmp_path)
+    assert main(["sample", folder, "--count", "3", "--steps", "5"]) == 0 and (tmp_path / "samples.npz").is_file()
     for wrong, message in (
+        (["--out", "a.png"], "inputs of shape (2,) are no images; take a name in .npz"),
         (["--steps", "51"], "a sampler takes 1 to 50 steps"),
         (["--steps", "many"], "expected whole numbers"),
         (["--steps", "5,6"], "several numbers go with --judge"),
