@@ -28,20 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from dlcourse import plots
+    from dlcourse.training.folder import one_inside
 
     formats = [each for each in dict.fromkeys(args.format) if each != "png"]
-    for folder in map(_one_inside, args.folders):
+    for folder in map(one_inside, args.folders):
         drawn = plots.draw(folder, formats, args.dpi)
         print(plots.report(folder), flush=True)
         for path in drawn if formats else ():
             print(*(path.with_suffix(f".{each}") for each in formats), sep="\n", flush=True)
     return 0
-
-
-def _one_inside(folder: Path) -> Path:
-    """The run or the sweep in a folder such as ``runs/spirals`` that holds one; else the folder itself."""
-    markers = ("sweep.json", "result.json")
-    if any((folder / name).is_file() for name in markers):
-        return folder
-    inside = {found.parent for name in markers for found in folder.glob(f"[!.]*/{name}")}
-    return inside.pop() if len(inside) == 1 else folder

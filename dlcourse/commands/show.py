@@ -18,17 +18,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    import os
-
     from dlcourse import config
 
-    own = os.path.join(args.config, "config.yaml")
-    resolved = config.load(own if os.path.isfile(own) else args.config, args.overrides)
+    resolved = config.load(_own_config(args.config), args.overrides)
     print(resolved.dump(), end="", flush=True)
     if not args.config_only:
         table = _model(resolved.data)
         print("\n" + "\n".join(f"# {line}".rstrip() for line in table.splitlines()))
     return 0
+
+
+def _own_config(path: str) -> str:
+    """The config of a run or a sweep, where the path is its folder; else the path."""
+    import os
+
+    if not os.path.isdir(path):
+        return path
+    from pathlib import Path
+
+    from dlcourse.training.folder import one_inside
+
+    own = one_inside(Path(path)) / "config.yaml"
+    return str(own) if own.is_file() else path
 
 
 def _model(config: dict) -> str:

@@ -42,6 +42,16 @@ def fresh_path(out: str | os.PathLike, name: str) -> Path:
     return Path(out) / name / f"{stamp}-{secrets.token_hex(3)}"
 
 
+def one_inside(folder: Path) -> Path:
+    """The run or the sweep in a folder such as ``runs`` or ``runs/spirals`` that holds one; else the folder itself."""
+    markers = ("sweep.json", "result.json")
+    for level in ("", "[!.]*/", "[!.]*/[!.]*/"):
+        found = {each.parent for name in markers for each in folder.glob(level + name)}
+        if found:
+            return found.pop() if len(found) == 1 else folder
+    return folder
+
+
 class RunFolder:
     """Paths inside ``runs/<name>/<UTC time>-<id>/``; reading and writing of the small JSON files among them.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dlcourse.errors import BusyError, UserError
-from dlcourse.training.folder import RunFolder, fresh_path, made_whole, remove_unfinished
+from dlcourse.training.folder import RunFolder, fresh_path, made_whole, one_inside, remove_unfinished
 
 from .forks import dies_at
 
@@ -82,6 +82,14 @@ def test_opening_what_is_no_run_says_what_is_there(tmp_path: Path) -> None:
     shutil.copytree(folder.path, tmp_path / "exp" / "other")
     with pytest.raises(UserError, match=rf"not a run folder.*holds 2 runs, the newest is {re.escape(str(tmp_path))}"):
         RunFolder.open(tmp_path / "exp")
+
+
+def test_the_one_run_or_sweep_inside_is_found(tmp_path: Path) -> None:
+    run = make(fresh_path(tmp_path, "exp"), "name: exp\n", {}, {"status": "done"})
+    assert {one_inside(place) for place in (tmp_path, tmp_path / "exp", run.path)} == {run.path}
+    make(fresh_path(tmp_path, "other"), "name: other\n", {}, {"status": "done"})
+    assert one_inside(tmp_path) == tmp_path and one_inside(tmp_path / "exp") == run.path
+    assert one_inside(tmp_path / "absent") == tmp_path / "absent"
 
 
 def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
