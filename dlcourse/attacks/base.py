@@ -120,3 +120,6 @@ def check_norm(name: str, norm: str, **positive: float) -> None:
     for key, value in positive.items():
         if not value >= 0:
             raise ArgumentError(f"{name}: {key} is at least 0, got {value}")
+        if norm == "linf" and value > 1:
+            gray = f"; {value:g} of 255 gray levels are {value / 255:.3g}" if value <= 255 else ""
+            raise ArgumentError(f"{name}: {key} is a share of the range of the inputs, at most 1, got {value:g}{gray}")

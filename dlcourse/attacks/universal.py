@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from dlcourse.attacks.base import Attack, loss_gradient
+from dlcourse.attacks.base import Attack, check_norm, loss_gradient
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
 from dlcourse.errors import ArgumentError
@@ -34,8 +34,9 @@ class Universal(Attack):
     in_training: ClassVar[bool] = False
 
     def __init__(self, epsilon: NonNegative, steps: Count = 50, step_size: Positive | None = None):
-        if epsilon < 0 or steps < 1:
-            raise ArgumentError(f"universal: epsilon is at least 0 and steps at least 1, got {epsilon}, {steps}")
+        check_norm("universal", "linf", epsilon=epsilon)
+        if steps < 1:
+            raise ArgumentError(f"universal: steps is at least 1, got {steps}")
         self.epsilon, self.steps = epsilon, steps
         self.step_size = 2.5 * epsilon / steps if step_size is None else step_size
         self.perturbation: Array | None = None

@@ -258,7 +258,7 @@ def _loss(config: Mapping[str, Any]) -> Iterator[Finding]:
         if not all(_of_drawn(config)):
             others = ", ".join(each for each in registry.names("metric") if _judges_drawn(each))
             why = f"the model {name} measures {', '.join(own)} by itself; leave them out"
-            yield Finding(("metrics",), f"{why} (what it draws is judged by: {others})")
+            yield Finding(("metrics",), f"{why} (what a gan or vae draws is judged by: {others})")
         if config.get("ensemble"):
             yield Finding(("ensemble",), f"averages predictions, and the model {name} makes none")
         return
@@ -395,7 +395,9 @@ def _attacks(config: Mapping[str, Any]) -> Iterator[Finding]:
     """Attacks in training and at the end: they need classes; a training needs one with a fixed number of steps."""
     attack, path = (config.get("train") or {}).get("attack"), ("train", "attack")
     if attack and not registry.lookup("attack", attack["name"]).in_training:
-        yield Finding((*path, "name"), f"{attack['name']} looks for the smallest change, which takes many steps; pgd")
+        yield Finding(
+            (*path, "name"), f"{attack['name']} looks for the smallest change, which takes many steps; take pgd"
+        )
     no_classes = _task(config.get("data", {})) not in (None, "classification") or _objective(config)
     found: list[tuple[Path, Any]] = [(path, attack), *((("attacks", i), a) for i, a in enumerate(_listed(config)))]
     for where, each in found:

@@ -212,6 +212,8 @@ class _Rescale(nn.Module):
         (lambda: DeepFool(steps=0), "steps and candidates are at least 1"),
         (lambda: CarliniWagner(lr=0), "lr and initial_constant above 0"),
         (lambda: Universal(-1), "epsilon is at least 0"),
+        (lambda: PGD(8), "epsilon is a share of the range of the inputs, at most 1, got 8; 8 of 255 .* 0.0314"),
+        (lambda: Universal(300), "at most 1, got 300$"),
         (lambda: FGSM(0.1, target=7)(nn.Linear(2, 3), np.zeros((1, 2), "float32"), [0]), "the classes are 0..2"),
     ],
 )

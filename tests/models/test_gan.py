@@ -124,7 +124,10 @@ def test_the_way_from_noise_to_images_in_onnx(of_images: Path, tmp_path: Path) -
     ("change", "message"),
     [
         ({"loss": {"name": "mse"}}, "the model gan has an objective of its own"),
-        ({"metrics": ["accuracy"]}, "by itself; leave them out .what it draws is judged by: good_share, modes_found"),
+        (
+            {"metrics": ["accuracy"]},
+            "by itself; leave them out .what a gan or vae draws is judged by: good_share, modes_found",
+        ),
         ({"optimizer": {"name": "lbfgs"}}, "lbfgs searches along one cost, and the players of gan move in turn"),
         ({"optimizer": {"name": "closed_form"}}, "closed_form cannot fit the model gan"),
         ({"model": GAN | {"generator": {"name": "vae", "latent": 2}}}, "gan: generator: vae is no net for this"),
