@@ -172,7 +172,9 @@ def baseline_of(data: Data, width: int) -> Baseline | None:
     with np.errstate(divide="ignore"):
         if data.task == "classification":
             counts = np.bincount(y.reshape(-1), minlength=max(width, data.out_features)).astype(float)
-            return Baseline(np.log(counts / counts.sum()), repr(data.dataset.class_names[counts.argmax()])[:40], True)
+            tokenizer, most = data.dataset.tokenizer, counts.argmax()
+            guess = data.dataset.class_names[most] if tokenizer is None else tokenizer.decode(np.array([most]))
+            return Baseline(np.log(counts / counts.sum()), repr(guess)[:40], True)
         if data.task != "regression":
             return None
         y = y.reshape(-1, y.shape[-1])  # of a sequence, each step is a sample

@@ -7,7 +7,8 @@ import pytest
 
 import dlcourse as dl
 from dlcourse import cli, registry
-from dlcourse.experiment.baseline import Baseline, _unseen, no_better
+from dlcourse.data import prepare
+from dlcourse.experiment.baseline import Baseline, _unseen, baseline_of, no_better
 from dlcourse.plots import report
 from dlcourse.sweeps import run_sweep
 
@@ -189,3 +190,10 @@ def test_a_class_that_training_never_saw_is_infinitely_unlikely():
     found = base.measure(np.array([0, 0, 1]), metrics)
     assert _unseen(base, np.array([0, 1]), ("a", "b")) == "'b'" and _unseen(base, np.array([0]), ("a", "b")) == ""
     assert found == {"accuracy": pytest.approx(2 / 3), "cross_entropy": np.inf, "roc_auc": 0.5}
+
+
+def test_a_token_is_named_by_its_text(tmp_path):
+    (tmp_path / "text.txt").write_text("\n" * 60 + "abc")
+    given = {"name": "text", "path": str(tmp_path / "text.txt"), "context": 8, "tokenizer": "bytes"}
+    found = baseline_of(prepare(given, seed=0), 256)
+    assert found is not None and found.words.startswith(r"always '\n', the most frequent class")
