@@ -155,7 +155,7 @@ def _run(argv: list[str]) -> int:
     if name not in command_names():
         raise UserError(_unknown_command(name))
     command = _import(name)
-    parser = _Parser(prog=f"dlcourse {name}", description=f"{command.HELP[0].upper()}{command.HELP[1:]}.")
+    parser = _Parser(prog=f"dlcourse {name}", description=f"{command.HELP[0].upper()}{command.HELP[1:].rstrip('.')}.")
     parser.epilog = getattr(command, "EXAMPLES", None)
     command.add_arguments(parser)
     own_plugin = getattr(command, "PLUGIN", None)

@@ -84,6 +84,8 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "examples:" in printed
     assert cli.main([]) == 0
     assert capsys.readouterr().out == printed
+    assert cli.main(["explain", "--help"]) == 0
+    assert "...." not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", cli.command_names())

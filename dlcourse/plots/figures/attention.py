@@ -64,10 +64,12 @@ def _draw(axes: Axes, panel: Panel, side: float) -> None:
     axes.set_title(clip(title, int(side / 0.08)), fontsize=8, pad=3)
     room = 0.8 * side / max(weights.shape)
     for names, set_ticks in ((columns, axes.set_xticks), (rows, axes.set_yticks)):
-        shown = [_shown(name) for name in names] if room >= LETTER else []
+        shown = [_shown(name, max(2, min(6, int(room / LETTER)))) for name in names] if room >= LETTER else []
         set_ticks(range(len(shown)), shown)
+        if names is columns and room < 2 * LETTER and any(len(each) > 1 for each in shown):
+            axes.tick_params(axis="x", rotation=90)  # two letters side by side would run into the next
 
 
-def _shown(token: str) -> str:
-    """What is wider than a letter, or cannot be seen, as one sign."""
-    return SIGNS.get(token, token[:2])
+def _shown(token: str, letters: int) -> str:
+    """The first letters of a token; what cannot be seen as one sign."""
+    return SIGNS.get(token, token[:letters])
