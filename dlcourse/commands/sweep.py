@@ -10,6 +10,7 @@ examples:
   dlcourse sweep cifar10_softmax_raw.yaml --stacked             all rates at once, as one model
   dlcourse sweep polynomial_overfitting.yaml sweep.kfold=5      each point once for each of five folds
   dlcourse sweep polynomial_overfitting.yaml sweep.seeds=5      each point with five seeds; tables have the means
+  dlcourse sweep net.yaml "sweep.search={trials: 30, space: {optimizer.lr: {low: 1e-4, high: 1, log: true}}}"
   dlcourse sweep --resume runs/polynomial-overfitting/20260101T000000Z-1a2b3c
 """
 

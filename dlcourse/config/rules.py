@@ -33,6 +33,7 @@ def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Fin
     yield from _twice("metrics", config.get("metrics", []))
     yield from _twice("logging", config.get("logging", []))
     yield from _twice("attacks", config.get("attacks", []))
+    yield from _search(config)
     yield from _watched(config, has_folds)
     yield from _closed_form(config)
     yield from _attacks(config)
@@ -177,10 +178,11 @@ def metric_facts(label: str, unit: str | None = None) -> dict[str, Any]:
 
 
 def choosing_metric(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Metric and split by which the best weights of a run and the best point of a sweep are chosen: those of
-    ``train.best``, else what early stopping watches, else the first metric on the validation split."""
+    """Metric and split by which the best weights of a run and the best point of a sweep are chosen: those of a search,
+    else of ``train.best``, else what early stopping watches, else the first metric on the validation split."""
     first = {"metric": next(iter(metric_labels(config["metrics"])), "loss"), "split": "val"}
-    return config["train"]["best"] or config["train"]["early_stopping"] or first
+    search = (config.get("sweep") or {}).get("search")
+    return search or config["train"]["best"] or config["train"]["early_stopping"] or first
 
 
 def _label(name: str, settings: Mapping[str, Any]) -> str:
@@ -350,11 +352,38 @@ def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:
 
 
 def watched_by(config: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """What decides by a metric of some split: early stopping, the best, a schedule; each with its path."""
+    """What decides by a metric of some split: early stopping, the best, a schedule, a search; each with its path."""
     train, optimizer = config.get("train") or {}, config.get("optimizer") or {}
     found: list[tuple[Path, Any]] = [(("train", section), train.get(section)) for section in ("early_stopping", "best")]
     found.append((("optimizer", "schedule"), optimizer.get("schedule")))
+    search = (config.get("sweep") or {}).get("search") or {}
+    found.append((("sweep", "search"), search if search.get("metric") else None))
     yield from ((path, each) for path, each in found if each and "metric" in each)
+
+
+def _search(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """What a search does not combine with; fills in its metric and split where they are left out."""
+    sweep, train = config.get("sweep") or {}, config.get("train") or {}
+    search, optimizer = sweep.get("search"), config.get("optimizer") or {}
+    if not search:
+        return
+    for key in ("grid", "zip", "random", "seeds", "kfold", "resample"):
+        if sweep.get(key):
+            yield Finding(("sweep", key), "does not combine with search: leave out one of them")
+    if sweep.get("execution") == "stacked":
+        yield Finding(("sweep", "execution"), "a search picks its trials one after another; points")
+    if config.get("ensemble"):
+        yield Finding(("ensemble",), "does not combine with sweep.search; search first, then average the best")
+    if search.get("pruner", "none") != "none":
+        if "name" in optimizer and _is_closed_form(config):
+            name = optimizer["name"]
+            yield Finding(("sweep", "search", "pruner"), f"{name} solves in one step: nothing to end early; none")
+        elif train.get("eval_every") == 0:
+            yield Finding(("train", "eval_every"), "0 evaluates at the end only: nothing to prune trials by")
+    if search.get("metric", "") is None and "metrics" in config and {"best", "early_stopping"} <= train.keys():
+        usual = choosing_metric({**config, "sweep": None})
+        search["metric"], search["split"] = usual.get("metric"), search.get("split") or usual.get("split")
+    search["split"] = search.get("split") or "val"
 
 
 def _as_labeled(metric: str, specs: Sequence[Mapping[str, Any]]) -> str:

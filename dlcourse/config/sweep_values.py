@@ -78,8 +78,12 @@ def _trials(sweep: Mapping[str, Any]) -> Iterator[Trial]:
     for i in range(max(map(len, zipped.values()), default=0)):
         setting = {path: values[i] for path, values in zipped.items() if i < len(values)}
         yield ("sweep", "zip", next(iter(setting)), i), setting
-    for path, space in ((sweep.get("random") or {}).get("space") or {}).items():
-        location = ("sweep", "random", "space", path)
+    drawn = (
+        (("sweep", kind, "space", path), path, space)
+        for kind in ("random", "search")
+        for path, space in ((sweep.get(kind) or {}).get("space") or {}).items()
+    )
+    for location, path, space in drawn:
         if isinstance(space, list):
             for i, value in enumerate(space):
                 yield (*location, i), {path: value}

@@ -42,6 +42,7 @@ from dlcourse.training.checkpoints.store import SUFFIX, CheckpointStore
 from dlcourse.training.environment import began_deterministic, describe, started_in
 from dlcourse.training.folder import RunFolder, fresh_path
 from dlcourse.training.log import Log
+from dlcourse.training.monitor import Judge
 from dlcourse.training.run_history import RunHistory
 
 ConfigSource = Config | Mapping[str, Any] | str | os.PathLike
@@ -56,12 +57,14 @@ class Options:
         quiet: say nothing but errors.
         plots: draw the plots and write the report.
         profile: time the parts of a step; the table comes at the end, ``trace.json`` into the folder.
+        judge: of a search that may end the run.
     """
 
     device: str | None = None
     quiet: bool = False
     plots: bool = True
     profile: bool = False
+    judge: Judge | None = None
 
     @contextlib.contextmanager
     def computing(self, config: Config, log: Log) -> Iterator[backend.Backend]:
@@ -220,7 +223,7 @@ def new_training(
         if not temporary:
             log(f"run folder: {folder.path}")
         with _failure_recorded(folder, result):
-            training = Run(experiment, folder, log, identity, config.overrides, options.profile, alone)
+            training = Run(experiment, folder, log, identity, config.overrides, options.profile, alone, options.judge)
         yield training
 
 
@@ -316,7 +319,7 @@ def _restored(
     # Of what the file says, not of what it resolves to: a later version of the program may know more keys.
     identity = experiment.identity(config.given)
     overrides = {**result.get("config_overrides", {}), **config.overrides}
-    training = Run(experiment, folder, log, identity, overrides, options.profile, alone)
+    training = Run(experiment, folder, log, identity, overrides, options.profile, alone, options.judge)
     if found is not None:
         training.restore(found)
     return training

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dlcourse.backend import collectives, memory, tracing
-from dlcourse.config import attack_label, metric_facts
+from dlcourse.config import attack_label, choosing_metric, metric_facts
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError, named
 from dlcourse.experiment.attacking import AttackResult, attack_table
 from dlcourse.experiment.baseline import Judgement, judge
@@ -30,7 +30,7 @@ from dlcourse.training.explanations import explain_run
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.history import History
 from dlcourse.training.log import Log
-from dlcourse.training.monitor import BestTracker, EarlyStopping, ScheduleWatch
+from dlcourse.training.monitor import BestTracker, EarlyStopping, Judge, Pruning, ScheduleWatch
 from dlcourse.training.predictions import write_predictions
 from dlcourse.training.profile import Profile
 from dlcourse.training.progress import Progress
@@ -56,6 +56,7 @@ class Run:
         overrides: what was asked for beside the config, for ``result.json``.
         profile: time the parts of a step.
         alone: False for one of several runs in lockstep: signals and progress are those of all together.
+        judge: of a search, which may end the run.
     Attributes:
         metrics: by split, once :meth:`run` is done.
         estimates: the model's fitted numbers.
@@ -73,6 +74,7 @@ class Run:
         overrides: Mapping[str, Any],
         profile: bool = False,
         alone: bool = True,
+        judge: Judge | None = None,
     ):
         self.experiment, self.folder, self.log, self.overrides = experiment, folder, log, dict(overrides)
         self.identity = identity
@@ -92,6 +94,8 @@ class Run:
         samples = None if draw is None else KeepSamples(folder.kept_samples, draw, log)
         self.best = experiment.watcher(BestTracker, "best")
         self.stopping = experiment.watcher(EarlyStopping, "early_stopping", "patience", "min_delta")
+        watched = choosing_metric(experiment.config)
+        self.pruning = None if judge is None else Pruning(watched["metric"], watched["split"], judge)
         self.profile = Profile(folder.path / "trace.json", kernels=True) if profile else None
         # A closed form takes one step: a best would be the last once more (of nearest neighbors, all training data).
         best = None if experiment.closed_form else self.best
@@ -109,6 +113,7 @@ class Run:
                 samples,
                 self.best,
                 self.stopping,
+                self.pruning,
                 ScheduleWatch(log) if experiment.watch("schedule") else None,
                 self.checkpointing,
                 Progress(self.history, log.quiet) if alone else None,
@@ -233,7 +238,10 @@ class Run:
         self.judgement = judge(experiment, arrays)
         self._advise("done")
         self._attack()
-        self._write_result("done", weights={"from": weights, "step": step}, baseline=self._baseline)
+        pruned: dict[str, Any] = (
+            {} if self.pruning is None or self.pruning.pruned is None else {"pruned": self.pruning.pruned}
+        )
+        self._write_result("done", weights={"from": weights, "step": step}, baseline=self._baseline, **pruned)
 
     def _attack(self) -> None:
         """Measure the model under the config's attacks; one that fails costs nothing of the run."""

@@ -299,6 +299,11 @@ class SweepView(Folder):
         return np.nan if point is None else point.metrics.get(f"{split}.{self.shown_metric}", np.nan)
 
     @property
+    def search(self) -> dict[str, Any]:
+        """What a search keeps beside its points: ``trials``, ``told`` and ``importance``."""
+        return as_dict(self.outcome.get("search"))
+
+    @property
     def resample(self) -> dict[str, Any]:
         return as_dict(self.outcome.get("resample"))
 

@@ -71,6 +71,8 @@ class RunState(TypedDict):
     weights: NotRequired[Weights]
     baseline: NotRequired[BaselineState | None]
     diverged_at: NotRequired[int]
+    pruned: NotRequired[int]
+    """The step after which the search of a sweep ended it."""
     advice: NotRequired[list[AdviceFacts]]
 
 

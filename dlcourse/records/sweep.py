@@ -11,7 +11,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 from dlcourse.records.check import Wrong
 from dlcourse.records.run import MetricFacts
 
-PointStatus = Literal["pending", "running", "done", "diverged", "failed", "interrupted"]
+PointStatus = Literal["pending", "running", "done", "diverged", "pruned", "failed", "interrupted"]
 SweepStatus = Literal["running", "done", "failed", "interrupted"]
 
 
@@ -93,6 +93,26 @@ class EnsembleState(TypedDict):
     growing: list[dict[str, float | None]]
 
 
+class TrialState(TypedDict):
+    """A trial of a search, beside its point: what the study has to know to go on."""
+
+    params: dict[str, int | float]
+    """As the study drew them: of choices the index, of numbers all digits."""
+    after: int
+    """How many trials had ended when it was drawn."""
+    reports: list[list[Any]]
+    """Of each evaluation the step, the value (None: no finite number) and whether the pruner ended the trial there."""
+
+
+class SearchState(TypedDict):
+    """A search: its trials in the order of the points, the numbers of those that ended in that order, and of each path
+    the share that it has in how the trials differ."""
+
+    trials: list[TrialState]
+    told: list[int]
+    importance: dict[str, float]
+
+
 @dataclass
 class PointState:
     """One point; ``folder`` is a run folder within the sweep's."""
@@ -130,6 +150,7 @@ class SweepState:
     one_standard_error: Choice | None = None
     resample: ResampleState | None = None
     ensembles: list[EnsembleState] = field(default_factory=list)
+    search: SearchState | None = None
     metric_facts: dict[str, MetricFacts] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 

@@ -76,8 +76,11 @@ def axes(section: Mapping[str, Any], seed: int, members: Axis | None = None) -> 
                 message = f"{path} has no effect beside resample, which draws the training sets itself"
                 problems.append(Problem(f"sweep.{axis.kind}", f"{message}; to repeat with other draws, change seed"))
             owners.setdefault(path, axis.kind)
-    if not found and not problems and not section.get("resample"):
-        problems.append(Problem("sweep", "varies nothing: give grid, zip, random, seeds, kfold or resample"))
+    search = section.get("search") or {}
+    for path, spec in (search.get("space") or {}).items():
+        problems += _check_range(f"sweep.search.space.{path}", spec)
+    if not found and not problems and not section.get("resample") and not search:
+        problems.append(Problem("sweep", "varies nothing: give grid, zip, random, search, seeds, kfold or resample"))
     count = math.prod(len(axis.settings) for axis in found)
     if count > MAX_POINTS and not problems:
         each = " x ".join(f"{len(axis.settings):,} ({', '.join(axis.paths)})" for axis in found)
@@ -161,8 +164,11 @@ def draw(spec: Any, u: float) -> Any:
     low, high, whole = spec["low"], spec["high"], bool(spec.get("int"))
     top = high + 1 if whole else high
     value = low * (top / low) ** u if spec.get("log") else low + u * (top - low)
-    if whole:
-        return int(min(max(math.floor(value), low), high))
+    return int(min(max(math.floor(value), low), high)) if whole else rounded(value, low, high)
+
+
+def rounded(value: float, low: float, high: float) -> float:
+    """A number of a range as it is written: six significant digits."""
     return float(min(max(float(f"{value:.6g}"), low), high))
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,8 @@ class Point:
 
 
 def expand(config: Config) -> list[Point]:
-    """The points of a config's ``sweep`` section: the product of its :func:`~dlcourse.sweeps.axes.axes`, in order.
+    """The points of a config's ``sweep`` section: the product of its :func:`~dlcourse.sweeps.axes.axes`, in order; of a
+    search none, as each is found from those before.
 
     Raises:
         ConfigError: an axis is wrong, or values that are right by themselves do not go together, or two points are
@@ -42,13 +43,15 @@ def expand(config: Config) -> list[Point]:
         found = axes_of(config.data)
     except ConfigError as error:
         raise config.locate(error) from error
+    if config.data["sweep"]["search"]:
+        return []
     combinations, base = product(found), config.without_sweep()
     points: list[Point] = []
     problems: list[Problem] = []
     for name, overrides in zip(name_points(combinations), combinations, strict=True):
         try:
             point = base.at(overrides)
-            points.append(Point(name, overrides, replace(point, locations=_locations(config, point, overrides))))
+            points.append(Point(name, overrides, located(config, point, overrides)))
         except ConfigError as error:
             problems += [Problem("sweep", f"point {name}: {p.path}: {p.message}") for p in error.problems]
     problems += _same_experiments(points, bool(config.data["sweep"]["resample"]))
@@ -58,6 +61,13 @@ def expand(config: Config) -> list[Point]:
     if problems:
         raise config.locate(ConfigError(problems))
     return points
+
+
+def trial_base(config: Config) -> Config:
+    """Of a search the config that each trial's values are laid over: the best is what the search looks for."""
+    search = config.data["sweep"]["search"]
+    best = {"metric": search["metric"], "split": search["split"]}
+    return config.without_sweep().apply_overrides({"train.best": best})
 
 
 def _same_experiments(points: Iterable[Point], resample: bool) -> Iterator[Problem]:
@@ -83,18 +93,18 @@ def _value_at(config: Any, path: str) -> Any:
     return config
 
 
-def _locations(config: Config, point: Config, overrides: Mapping[str, Any]) -> dict[Any, Any]:
-    """Where the point's values stand: those of the sweep in its section."""
+def located(config: Config, point: Config, overrides: Mapping[str, Any]) -> Config:
+    """The point's config with the places at which its values stand: those of the sweep in its section."""
     found = dict(point.locations)
     for path in overrides:
-        homes = [("sweep", *kind, path) for kind in (("grid",), ("zip",), ("random", "space"))]
+        homes = [("sweep", *kind, path) for kind in (("grid",), ("zip",), ("random", "space"), ("search", "space"))]
         homes += [("ensemble",)] if path in ("train.seed", "data.bootstrap") else []
         homes += [("sweep", "seeds")] if path == "seed" else [("sweep", "kfold")] if path == "data.kfold" else []
         here = next((config.locations[home] for home in homes if home in config.locations), None)
         for place in found:
             if here is not None and f"{'.'.join(map(str, place))}.".startswith(f"{path}."):
                 found[place] = here
-    return found
+    return replace(point, locations=found)
 
 
 def product(axes: Iterable[Axis]) -> list[dict[str, Any]]:
@@ -105,14 +115,13 @@ def product(axes: Iterable[Axis]) -> list[dict[str, Any]]:
     """
     combinations = []
     for settings in itertools.product(*([(axis.paths, setting) for setting in axis.settings] for axis in axes)):
-        pairs = [pair for paths, values in settings for pair in zip(paths, values, strict=True)]
-        combinations.append(dict(sorted(pairs, key=lambda pair: _within(pair[0], pairs))))
+        combinations.append(layered([pair for paths, values in settings for pair in zip(paths, values, strict=True)]))
     return combinations
 
 
-def _within(path: str, pairs: list[tuple[str, Any]]) -> int:
-    """How many of the other paths enclose this one."""
-    return sum(path.startswith(f"{other}.") for other, _ in pairs)
+def layered(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Values by path, each after those of the paths that enclose its own."""
+    return dict(sorted(pairs, key=lambda pair: sum(pair[0].startswith(f"{other}.") for other, _ in pairs)))
 
 
 def name_points(combinations: list[dict[str, Any]]) -> list[str]:
@@ -121,13 +130,19 @@ def name_points(combinations: list[dict[str, Any]]) -> list[str]:
     Each is safe as a folder's name on every system: ``003-degree=4``; without overrides ``000``.
     """
     names = short_paths(dict.fromkeys(path for overrides in combinations for path in overrides))
-    width = max(3, len(str(len(combinations) - 1)))
-    ids = []
-    for index, overrides in enumerate(combinations):
-        values = "-".join(f"{names[path]}={format_value(value)}" for path, value in overrides.items())
-        safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", values)[:_LONGEST_NAME].strip("._- ")
-        ids.append(f"{index:0{width}d}-{safe}" if safe else f"{index:0{width}d}")
-    return ids
+    return [name_point(index, len(combinations), each, names) for index, each in enumerate(combinations)]
+
+
+def name_point(index: int, count: int, overrides: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """The id of one point of so many.
+
+    Args:
+        names: of the paths, see :func:`~dlcourse.text.short_paths`.
+    """
+    values = "-".join(f"{names[path]}={format_value(value)}" for path, value in overrides.items())
+    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", values)[:_LONGEST_NAME].strip("._- ")
+    number = f"{index:0{max(3, len(str(count - 1)))}d}"
+    return f"{number}-{safe}" if safe else number
 
 
 def without(overrides: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:

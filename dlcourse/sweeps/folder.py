@@ -24,8 +24,8 @@ from dlcourse.training.shared import POINTS
 ARRAYS = "resample.npz"
 """The fits of resampling: of all points in the sweep's folder, ``outputs`` and ``curve`` of one in the point's."""
 
-FINISHED = ("done", "diverged")
-"""What a resumed sweep keeps: a learning rate that diverges is a result."""
+FINISHED = ("done", "diverged", "pruned")
+"""What a resumed sweep keeps: a learning rate that diverges is a result, and so is a trial that a search ended."""
 
 
 class SweepFolder:

@@ -6,24 +6,26 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from dlcourse.config import Config, from_mapping
 from dlcourse.errors import BusyError, CheckpointError, DivergenceError, DlcourseError, named
 from dlcourse.experiment import Options, fit, resume_run, run
+from dlcourse.experiment.runner import new_run
 from dlcourse.signals import handle_termination
 from dlcourse.sweeps import resample
 from dlcourse.sweeps.folder import ARRAYS, free_place, known_result
-from dlcourse.sweeps.processes import Event, Pool
+from dlcourse.sweeps.processes import Event, Pool, Steering
 from dlcourse.tensorfile import npz
 from dlcourse.text import flat_metrics
 from dlcourse.training.atomic import finite, write_bytes
 from dlcourse.training.folder import RunFolder
+from dlcourse.training.monitor import Judge
 
 WAIT_SECONDS = 600.0  # for a process that finishes a long step before it sees that its sweep is gone
 _POLL_SECONDS = 0.2
@@ -54,6 +56,7 @@ class Task:
         device: instead of the config's.
         start: run it anew, go on from its checkpoint, or keep the run as it is, which came to its end.
         resampling: what comes after the run; None for nothing.
+        judged: whether a search sees its evaluations, and may end it.
     """
 
     config: Config
@@ -61,6 +64,7 @@ class Task:
     device: str | None = None
     start: Start = "run"
     resampling: Resampling | None = None
+    judged: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """For another process."""
@@ -79,19 +83,21 @@ class Task:
         return cls(**{**state, "config": config, "resampling": resampling})
 
 
-def execute(task: Task) -> dict[str, Any]:
+def execute(task: Task, judge: Judge | None = None) -> dict[str, Any]:
     """Run the point and say what came of it.
 
+    Args:
+        judge: of a search, for a task that is ``judged``.
     Returns:
-        ``status`` ("done", "diverged" or "failed"), ``error``, ``traceback`` of an error that is ours, and where the
-        run got so far ``metrics`` (flat, such as ``val.mse``), ``parameters``, ``flops``, ``seconds`` and
+        ``status`` ("done", "diverged", "pruned" or "failed"), ``error``, ``traceback`` of an error that is ours, and
+        where the run got so far ``metrics`` (flat, such as ``val.mse``), ``parameters``, ``flops``, ``seconds`` and
         ``resample``.
     Raises:
         Interrupted: SIGINT or SIGTERM; the run has written a checkpoint.
     """
     more = {}
     try:
-        _run(task)
+        _run(task, judge)
         if task.resampling is not None:
             more["resample"] = _resample(task, task.resampling)
     except Exception as error:  # a point that fails does not stop the others, whatever is wrong with it
@@ -112,32 +118,51 @@ def outcome_of(folder: str | os.PathLike, error: BaseException | None = None) ->
         outcome |= {"status": "failed", "error": named(error)}
         if not isinstance(error, DlcourseError):
             outcome["traceback"] = "".join(traceback.format_exception(error))
-    return outcome | read_outcome(known_result(folder))
+    result = known_result(folder)
+    if error is None and result.get("pruned") is not None:
+        outcome["status"] = "pruned"
+    return outcome | read_outcome(result)
 
 
-def events(tasks: Sequence[Task], jobs: int) -> Iterator[Event]:
+class Tasks(Protocol):
+    """Tasks in order, of which the next may be made from what came of those before."""
+
+    def __len__(self) -> int:
+        """How many there are, or will be at most."""
+
+    def __iter__(self) -> Iterator[Task]: ...
+
+
+def events(tasks: Tasks, jobs: int, steering: Steering | None = None) -> Iterator[Event]:
     """Execute all tasks; yields ("started", index, {}) and ("outcome", index, outcome) for each.
 
+    Args:
+        steering: is told each outcome before the next task is taken, and judges the evaluations.
     Raises:
         Interrupted: a signal came; the points that were running have written their checkpoints.
     """
     jobs = min(jobs, len(tasks))
     if jobs > 1:
-        yield from _side_by_side(tasks, jobs)
+        yield from _side_by_side(tasks, jobs, steering)
         return
     for index, task in enumerate(tasks):
         yield "started", index, {}
-        yield "outcome", index, execute(task)
+        if steering is None:
+            outcome = execute(task)
+        else:
+            outcome = execute(task, functools.partial(steering.judge, index))
+            steering.ended(index, outcome)
+        yield "outcome", index, outcome
 
 
-def _side_by_side(tasks: Sequence[Task], jobs: int) -> Iterator[Event]:
+def _side_by_side(tasks: Tasks, jobs: int, steering: Steering | None) -> Iterator[Event]:
     """The first signal lets the processes write their checkpoints; what ends the work at once ends them at once.
 
     They are sent SIGTERM, whatever came: it is the same request to one that got the signal itself.
     """
-    pool = Pool(jobs)
+    pool = Pool(jobs, steering=steering)
     with handle_termination() as request, request.deferred(lambda number: pool.stop(signal.SIGTERM)):
-        yield from pool.run([task.to_json() for task in tasks])
+        yield from pool.run(task.to_json() for task in tasks)
 
 
 FACTS = ("parameters", "flops", "seconds")
@@ -152,13 +177,13 @@ def read_outcome(result: Mapping[str, Any]) -> dict[str, Any]:
     return {"metrics": finite(metrics), **{key: result.get(key) for key in FACTS}}
 
 
-def _run(task: Task) -> None:
+def _run(task: Task, judge: Judge | None) -> None:
     """Run the point; where a process of a sweep that was killed is still at its last step there, wait for it."""
     start, deadline = task.start, time.monotonic() + WAIT_SECONDS
     noted = False
     while True:
         try:
-            return _run_once(task, start)
+            return _run_once(task, start, judge if task.judged else None)
         except BusyError:
             if time.monotonic() > deadline or not RunFolder(task.folder).config.is_file():
                 raise
@@ -169,20 +194,24 @@ def _run(task: Task) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _run_once(task: Task, start: Start) -> None:
+def _run_once(task: Task, start: Start, judge: Judge | None) -> None:
     if start == "skip":
         result = RunFolder(task.folder).read_result()
         if result.get("status") == "diverged":
             raise DivergenceError(result.get("error") or "diverged")
         return
+    options = Options(task.device, quiet=True, plots=False, judge=judge)
     if start == "resume":
         try:
-            resume_run(task.folder, options=Options(task.device, quiet=True, plots=False))
+            resume_run(task.folder, options=options)
             return
         except CheckpointError:
             # Nothing in it can be gone on from; what is there stays beside the new attempt.
             broken = Path(task.folder)
             broken.rename(free_place(broken))
+    if judge is not None:
+        new_run(task.config, task.folder, options)
+        return
     run(task.config, device=task.device, folder=task.folder, quiet=True, plots=False)
 
 

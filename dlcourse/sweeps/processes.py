@@ -7,6 +7,7 @@ second time, and a process that the system kills takes one point with it and not
 
 import contextlib
 import json
+import operator
 import os
 import queue
 import signal
@@ -14,8 +15,8 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any, Protocol
 
 from dlcourse import plugins
 from dlcourse.errors import DlcourseError, named
@@ -27,6 +28,16 @@ _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from dlcourse
 
 Event = tuple[str, int, dict[str, Any]]
 """("started", index of the task, {}) or ("outcome", index, the outcome)."""
+
+
+class Steering(Protocol):
+    """Follows tasks, in the threads of a :class:`Pool`: what it says decides what the next ones are."""
+
+    def judge(self, index: int, step: int, value: float | None) -> bool:
+        """Whether a task is to end, by an evaluation; see :data:`~dlcourse.training.monitor.Judge`."""
+
+    def ended(self, index: int, outcome: dict[str, Any]) -> None:
+        """A task has this outcome."""
 
 
 def fair_share(jobs: int, environment: Mapping[str, str], processors: int) -> dict[str, str]:
@@ -46,10 +57,11 @@ class Pool:
     Args:
         jobs: how many processes at most.
         environment: of the processes; by default this one's with a :func:`fair_share` of threads.
+        steering: sees the tasks' evaluations and outcomes.
     """
 
-    def __init__(self, jobs: int, environment: Mapping[str, str] | None = None):
-        self.jobs = jobs
+    def __init__(self, jobs: int, environment: Mapping[str, str] | None = None, steering: Steering | None = None):
+        self.jobs, self.steering = jobs, steering
         self.environment = dict(environment or fair_share(jobs, os.environ, cores()))
         self.events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._waiting: Iterator[tuple[int, dict[str, Any]]] = iter(())
@@ -58,8 +70,9 @@ class Pool:
         self._workers: set[subprocess.Popen] = set()
         self._stopped = False
 
-    def run(self, tasks: Sequence[dict[str, Any]]) -> Iterator[Event]:
-        """Execute all tasks; an exception in the loop over the events ends the processes, at once.
+    def run(self, tasks: Iterable[dict[str, Any]]) -> Iterator[Event]:
+        """Execute all tasks, each taken when a process is free; an exception in the loop over the events ends the
+        processes, at once.
 
         A process that dies, or cannot be started, gives its task the outcome ``{"status": "failed", "error": ...}``;
         after :meth:`stop` it is ``{"status": "interrupted"}``.
@@ -68,7 +81,7 @@ class Pool:
             DlcourseError: not even one thread could be started.
         """
         self._waiting = iter(enumerate(tasks))
-        count = min(self.jobs, len(tasks))
+        count = min(self.jobs, operator.length_hint(tasks, self.jobs))
         threads = _started([threading.Thread(target=self._serve, daemon=True) for _ in range(count)])
         working = len(threads)
         try:
@@ -98,7 +111,9 @@ class Pool:
         try:
             for index, content in iter(self._take, None):
                 self.events.put(("started", index, {}))
-                process, outcome = self._execute(process, content)
+                process, outcome = self._execute(process, index, content)
+                if self.steering is not None:
+                    self.steering.ended(index, outcome)
                 self.events.put(("outcome", index, outcome))
         finally:
             try:
@@ -108,7 +123,7 @@ class Pool:
                 self.events.put(None)  # Whatever happens: run() waits for it.
 
     def _execute(
-        self, process: subprocess.Popen | None, content: dict[str, Any]
+        self, process: subprocess.Popen | None, index: int, content: dict[str, Any]
     ) -> tuple[subprocess.Popen | None, dict[str, Any]]:
         """Give a task to this process, or to a new one: the process if it lives on, and the outcome.
 
@@ -123,6 +138,9 @@ class Pool:
             return None, {"status": "interrupted", "error": None}
         try:
             outcome = _ask(process, content)
+            while outcome is not None and "evaluation" in outcome:
+                ends = self.steering is not None and self.steering.judge(index, *outcome["evaluation"])
+                outcome = _ask(process, {"ends": ends})
         except Exception as error:  # a broken pipe, an answer that cannot be read, a task that cannot be sent
             process.kill()
             self._end(process)
@@ -209,7 +227,8 @@ def _send(process: subprocess.Popen, content: dict[str, Any]) -> None:
 
 
 def _ask(process: subprocess.Popen, content: dict[str, Any]) -> dict[str, Any] | None:
-    """Send a task and wait for its outcome; None if the process has died."""
+    """Send a task, or what was asked about it, and wait for the answer: its outcome, or an evaluation of which to say
+    whether it ends the task; None if the process has died."""
     _send(process, content)
     answer = _pipe(process.stdout).readline()
     return json.loads(answer) if answer.endswith("\n") else None

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +25,12 @@ from dlcourse.sweeps.conclusions import Selection
 from dlcourse.sweeps.expansion import Point, expand
 from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder
 from dlcourse.sweeps.point import Resampling, Task, events
+from dlcourse.sweeps.processes import Event
 from dlcourse.sweeps.progress import Progress
+from dlcourse.sweeps.search import Search
 from dlcourse.sweeps.stacked import Stacking, plan
 from dlcourse.sweeps.states import conclude, new_state, next_action, record_outcome, resumed_state
+from dlcourse.sweeps.study import installed
 from dlcourse.tensorfile import npz
 from dlcourse.training.atomic import write_bytes
 from dlcourse.training.log import Log
@@ -127,12 +130,17 @@ def run_sweep(
     points = expand(resolved)
     if stack is None and resolved.data["sweep"]["execution"] == "stacked":
         stack = True
+    searching = resolved.data["sweep"]["search"]
+    if searching and stack:
+        raise UserError("--stacked does not combine with sweep.search, which picks its trials one after another")
     log = Log(None, quiet)
     if dry_run:
-        log(summary.plan(points, resolved.without_sweep()))
+        log(summary.search_plan(searching) if searching else summary.plan(points, resolved.without_sweep()))
         if stack is not False:
             _say_plan(resolved, points, device, stack, log)
         return _result(None, new_state(resolved, points), "planned")
+    if searching:
+        installed(searching["name"])
     with Options(device).computing(resolved, log) as chosen:
         together = _together(resolved, points, chosen, stack)
         resampling = _resampling(resolved)
@@ -145,17 +153,24 @@ def run_sweep(
         with folder.lock():
             log = Log(folder.log, quiet)
             log(f"sweep folder: {folder.path}")
-            todo: list[_Todo] = []
-            for point, recorded in zip(points, state.points, strict=True):
-                if (action := next_action(folder, state, recorded)) is not None:
-                    todo.append((recorded, Task(point.config, str(action[0]), device, action[1], resampling)))
-            finished = len(points) - len(todo)
-            if together:
-                todo = _solve_together(folder, state, todo, log)
-            if finished:
-                log(f"{finished} of {len(points)} points are finished already")
-            stacking = Stacking(chosen, device) if stack and not together else None
-            _run_points(folder, state, todo, jobs, log, stacking)
+            if searching:
+                search = Search(resolved, folder, state, device)
+                _say_finished(searching["trials"], len(search), log)
+                made = events(search, jobs, search)
+                _run_points(folder, state, search.todo, log, made, searching["trials"], len(search))
+                search.conclude()
+            else:
+                todo: list[_Todo] = []
+                for point, recorded in zip(points, state.points, strict=True):
+                    if (action := next_action(folder, state, recorded)) is not None:
+                        todo.append((recorded, Task(point.config, str(action[0]), device, action[1], resampling)))
+                _say_finished(len(points), len(todo), log)
+                if together:
+                    todo = _solve_together(folder, state, todo, log)
+                stacking = Stacking(chosen, device) if stack and not together else None
+                tasks, names = [task for _, task in todo], [recorded.id for recorded, _ in todo]
+                made = events(tasks, jobs) if stacking is None else stacking.events(tasks, names, jobs, log)
+                _run_points(folder, state, todo, log, made, len(points), len(todo))
             _finish(folder, state, resampling, log, plots, device)
     return _result(folder.path, state, state.status)
 
@@ -213,25 +228,40 @@ def _say_plan(config: Config, points: Sequence[Point], device: str | None, stack
                 log(line)
 
 
+def _say_finished(count: int, left: int, log: Log) -> None:
+    if left < count:
+        log(f"{count - left} of {count} points are finished already")
+
+
 def _run_points(
-    folder: SweepFolder, state: SweepState, todo: list[_Todo], jobs: int, log: Log, stacking: Stacking | None
+    folder: SweepFolder,
+    state: SweepState,
+    todo: Sequence[_Todo],
+    log: Log,
+    made: Iterator[Event],
+    count: int,
+    left: int,
 ) -> None:
-    """Run what is left to do; ``sweep.json`` follows every point."""
+    """Run what is left to do; ``sweep.json`` follows every point.
+
+    Args:
+        todo: grows with the events where a search makes its points.
+        made: the points, as they start and end.
+        count: of all points.
+        left: how many of them are not finished.
+    """
     state.status, written = "running", 0.0
-    count = len(state.points)
-    progress = Progress(count, count - len(todo), Selection(**state.select).key, log)
+    progress = Progress(count, count - left, Selection(**state.select).key, log)
     try:
-        tasks, names = [task for _, task in todo], [recorded.id for recorded, _ in todo]
-        for kind, index, outcome in (
-            events(tasks, jobs) if stacking is None else stacking.events(tasks, names, jobs, log)
-        ):
+        for kind, index, outcome in made:
             recorded, task = todo[index]
             if kind == "started":
                 recorded.status, recorded.error = "running", None
                 recorded.folder = folder.relative(Path(task.folder))
                 progress.started(recorded.id)
                 # For a reader that watches the file; a sweep of quick points need not write everything twice.
-                if time.monotonic() - written > _OUTDATED:
+                # What a search has drawn is known from there alone.
+                if state.search is not None or time.monotonic() - written > _OUTDATED:
                     folder.write(state)
                     written = time.monotonic()
             else:

@@ -14,6 +14,7 @@ from dlcourse.experiment.components import changed_files
 from dlcourse.records.sweep import AxisState, PointState, SweepState
 from dlcourse.sweeps.axes import Axis, axes_of
 from dlcourse.sweeps.conclusions import (
+    Candidate,
     Selection,
     candidates,
     choice_record,
@@ -22,7 +23,7 @@ from dlcourse.sweeps.conclusions import (
     has_repeats,
     remarks,
 )
-from dlcourse.sweeps.expansion import Point
+from dlcourse.sweeps.expansion import Point, trial_base
 from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder, attempts, free_place, known_result
 from dlcourse.sweeps.point import FACTS, Start
 from dlcourse.text import canonical, differing_paths, flatten, short_paths
@@ -32,8 +33,9 @@ Say = Callable[[str], None]
 
 _MAX_ASKED = 5  # data sets that are looked at to find out whether they changed
 
-_MAY_DIFFER = ("name", "device", "plugins", "sweep.execution")
-"""What a resumed sweep may change: where it runs, what it is called, and where component files lie."""
+_MAY_DIFFER = ("name", "device", "plugins", "sweep.execution", "sweep.search.trials")
+"""What a resumed sweep may change: where it runs, what it is called, where component files lie, and how many trials a
+search has."""
 
 
 def new_state(config: Config, points: Sequence[Point]) -> SweepState:
@@ -45,7 +47,7 @@ def new_state(config: Config, points: Sequence[Point]) -> SweepState:
     return SweepState(
         name=config.data["name"],
         config=config.data,
-        axes=_axis_records(axes_of(config.data)),
+        axes=_axis_records(axes_of(config.data)) + _searched(config.data["sweep"]["search"]),
         metrics=labels,
         select={"metric": metric, "split": chosen_by["split"], "higher_is_better": direction},
         metric_facts=facts,
@@ -73,12 +75,21 @@ def resumed_state(folder: SweepFolder, config: Config, points: Sequence[Point], 
     if paths:
         changes = "; ".join(f"{path}: {before.get(path)!r}, now {now.get(path)!r}" for path in paths)
         raise UserError(f"{folder.path}: was started with another config: {changes}; a changed config is a new sweep")
-    if [(p.id, canonical(p.overrides)) for p in state.points] != [(p.id, canonical(p.overrides)) for p in points]:
+    if config.data["sweep"]["search"]:
+        points = _trials(config, state.points)
+    elif [(p.id, canonical(p.overrides)) for p in state.points] != [(p.id, canonical(p.overrides)) for p in points]:
         say(f"{folder.state}: its points are not those of the config; it is written anew from the points' folders")
         state = fresh
     _check_data(folder, points)
     _say_changed_files(folder, points, say)
-    return replace(fresh, points=state.points, status=state.status, resample=state.resample)
+    return replace(fresh, points=state.points, status=state.status, resample=state.resample, search=state.search)
+
+
+def _trials(config: Config, points: Sequence[PointState]) -> list[Point]:
+    """The trials that a search has finished, as far as their settings are right."""
+    base = trial_base(config)
+    finished = [point for point in points if point.status in FINISHED]
+    return [Point(point.id, point.overrides, base.at(point.overrides)) for point in finished]
 
 
 def _completed(config: dict[str, Any]) -> dict[str, Any]:
@@ -170,13 +181,20 @@ def record_outcome(state: SweepState, point: PointState, outcome: dict[str, Any]
 def conclude(state: SweepState) -> None:
     """Fill in groups, the best setting, the simplest one within one standard error, and the sweep's own status."""
     settings = candidates(state.points)
+    if state.search is not None:  # that may draw a setting twice
+        settings = [Candidate(point.overrides, (point,)) for point in state.points]
+        for axis in state.axes:
+            tried = {canonical(point.overrides[axis["path"]]): point.overrides[axis["path"]] for point in state.points}
+            axis["values"] = list(tried.values())
     selection = Selection(**state.select)
     best, simplest = choose(settings, selection)
     state.groups = group_records(settings) if has_repeats(state.points) else []
     state.best = None if best is None else choice_record(settings[best], selection)
     state.one_standard_error = None if simplest is None else choice_record(settings[simplest], selection)
     state.remarks = remarks(settings, best, selection, state.axes)
-    state.status = "done" if all(point.status in FINISHED for point in state.points) else "failed"
+    wanted = len(state.points) if state.search is None else state.config["sweep"]["search"]["trials"]
+    ended = sum(point.status in FINISHED for point in state.points)
+    state.status = "done" if ended == len(state.points) >= wanted else "failed"
 
 
 def _axis_records(found: Sequence[Axis]) -> list[AxisState]:
@@ -186,3 +204,9 @@ def _axis_records(found: Sequence[Axis]) -> list[AxisState]:
         for path, values in zip(axis.paths, zip(*axis.settings, strict=True), strict=True):
             records.append({"kind": axis.kind, "path": path, "label": names[path], "values": list(values)})
     return records
+
+
+def _searched(search: dict[str, Any] | None) -> list[AxisState]:
+    """The paths of a search; their values are known when its trials are."""
+    names = short_paths(search["space"]) if search else {}
+    return [{"kind": "search", "path": path, "label": name, "values": []} for path, name in names.items()]

@@ -55,6 +55,32 @@ def plan(points: Sequence[Point], base: Config) -> str:
     return f"{len(points)} points\n{text_table(lines, left=2)}"
 
 
+def search_plan(search: Mapping[str, Any]) -> str:
+    """What ``--dry-run`` prints of a search: its space, as its trials are not known before they run."""
+    lines = []
+    for path, spec in search["space"].items():
+        if isinstance(spec, list):
+            lines.append([f"  {path}", "one of " + ", ".join(map(format_value, spec))])
+        else:
+            kind = "whole number" if spec["int"] else "number"
+            ends = f"{format_number(spec['low'])} to {format_number(spec['high'])}"
+            lines.append([f"  {path}", f"{kind} from {ends}" + (", by its logarithm" if spec["log"] else "")])
+    pruned = "" if search["pruner"] == "none" else f", pruned by {search['pruner']}"
+    by = Selection(search["metric"], search["split"], False).words
+    return f"{search['trials']} trials by {search['name']}{pruned}, for the best {by}\n{text_table(lines, left=2)}"
+
+
+def search_lines(state: SweepState) -> Iterator[str]:
+    """How the trials of a search ended, and which of the paths matter."""
+    if state.search is None:
+        return
+    statuses = [point.status for point in state.points]
+    counts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(sorted(statuses)))
+    yield f"{len(statuses)} trials by {state.config['sweep']['search']['name']}: {counts}"
+    if shares := state.search["importance"]:
+        yield f"share in what makes a trial good: {', '.join(f'{path} {share:.2f}' for path, share in shares.items())}"
+
+
 def _shown(config: dict[str, Any], path: str) -> str:
     return format_value(config[path]) if path in config else "(not there)"
 
@@ -185,6 +211,7 @@ def conclusion(state: SweepState) -> list[str]:
     lines += [line for each in state.ensembles for line in ensemble_gain(each, state)]
     if lines and len(state.points) > 1 and selection.split == "test":
         lines.append("note: the test split has chosen, which spoils it: its numbers are too good for new data")
+    lines += search_lines(state)
     lines += [f"note: {remark}" for remark in state.remarks if state.resample is None]
     measured = {key for point in state.points for key in point.metrics}
     if state.resample is not None:

@@ -1,8 +1,10 @@
-"""One process of ``sweep --jobs N``: takes points as JSON lines on stdin, answers with their outcomes on stdout.
+"""One process of ``sweep --jobs N``: takes points as JSON lines on stdin, answers with their outcomes on stdout. Of a
+search it first sends each evaluation, and is answered whether it ends the point.
 
 The parent is gone, or wants an end, when stdin closes: then the point that is running writes its checkpoint and stops.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -36,10 +38,16 @@ def _work(answers: TextIO) -> None:
     for path in json.loads(sys.stdin.readline())["plugins"]:
         plugins.load(path)
     busy = threading.Event()
-    for task in _tasks(busy):
+    messages = _messages(busy)
+
+    def judge(step: int, value: float | None) -> bool:
+        _answer(answers, {"evaluation": [step, value]})
+        return next(messages, {"ends": False})["ends"]  # without an answer the parent is gone, and SIGTERM comes
+
+    for task in messages:
         busy.set()
         try:
-            outcome = execute(Task.from_json(task))
+            outcome = execute(Task.from_json(task), judge)
         except Interrupted as error:
             _answer(answers, {"status": "interrupted", "error": str(error)})
             raise
@@ -47,8 +55,9 @@ def _work(answers: TextIO) -> None:
         _answer(answers, outcome)
 
 
-def _tasks(busy: threading.Event) -> Iterator[dict[str, Any]]:
-    """The tasks as they come: a thread reads them, which also sees while a point runs that the parent is gone."""
+def _messages(busy: threading.Event) -> Iterator[dict[str, Any]]:
+    """The tasks, and what a search says of their evaluations, as they come: a thread reads them, which also sees
+    while a point runs that the parent is gone."""
     tasks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
     try:
         threading.Thread(target=_read, args=(tasks, busy), daemon=True).start()
@@ -60,8 +69,9 @@ def _tasks(busy: threading.Event) -> Iterator[dict[str, Any]]:
 
 
 def _answer(answers: TextIO, outcome: dict[str, Any]) -> None:
-    answers.write(json.dumps(outcome) + "\n")
-    answers.flush()
+    with contextlib.suppress(BrokenPipeError):  # the parent is gone: SIGTERM comes from the thread that reads
+        answers.write(json.dumps(outcome) + "\n")
+        answers.flush()
 
 
 def _read(tasks: "queue.SimpleQueue[dict[str, Any] | None]", busy: threading.Event) -> None:

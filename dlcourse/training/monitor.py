@@ -1,4 +1,4 @@
-"""Watch a metric: the best evaluation so far, and early stopping."""
+"""Watch a metric: the best evaluation so far, early stopping, and a search that ends what does not promise much."""
 
 from collections.abc import Callable
 from typing import Any
@@ -78,6 +78,38 @@ class EarlyStopping(BestTracker):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.waited = state["waited"]
+
+
+Judge = Callable[[int, float | None], bool]
+"""Told the step and the value of an evaluation, says whether to end the run; without a value what it said before."""
+
+
+class Pruning(Callback):
+    """Lets a search over many runs see each evaluation, and end this one.
+
+    Args:
+        metric: label of the metric.
+        split: where it is measured.
+        judge: the search.
+    Attributes:
+        pruned: the step at which it ended the run; None where it did not.
+    """
+
+    def __init__(self, metric: str, split: str, judge: Judge):
+        self.metric, self.split, self.judge = metric, split, judge
+        self.pruned: int | None = None
+
+    def start(self, trainer: Any) -> None:
+        if trainer.step and not trainer.done and self.judge(trainer.step, None):
+            self._stop(trainer)
+
+    def after_evaluation(self, trainer: Any) -> None:
+        if self.judge(trainer.step, trainer.metrics[self.split][self.metric]) and not trainer.done:
+            self._stop(trainer)
+
+    def _stop(self, trainer: Any) -> None:
+        self.pruned = trainer.step
+        trainer.stop(f"pruned at step {trainer.step}: by {self.split} {self.metric} other trials promise more")
 
 
 class ScheduleWatch(Callback):

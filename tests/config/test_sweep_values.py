@@ -78,7 +78,7 @@ def test_ends_of_ranges(given: dict[str, Any]) -> None:
         ({"grid": {"model.tag": "a"}}, "sweep.grid.model.tag: expected a list, got 'a'"),
         (
             {"gird": {}},
-            "sweep.gird: unknown key (did you mean 'grid'? valid: grid, zip, random, seeds, kfold, resample, exec",
+            "sweep.gird: unknown key (did you mean 'grid'? valid: grid, zip, random, search, seeds, kfold, resample,",
         ),
         ({"kfold": 1}, "sweep.kfold: expected a whole number of at least 2, got 1"),
         ({"random": {"samples": 3}}, "sweep.random.space: required, but missing"),

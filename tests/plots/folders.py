@@ -373,6 +373,24 @@ def random_sweep(path: Path, samples: int = 40) -> Path:
     )
 
 
+def searched(path: Path, pruner: bool = True) -> Path:
+    """A search over the same, of which a pruner ends each third trial early and one trial diverges."""
+    random_sweep(path)
+    state = json.loads((path / "sweep.json").read_text())
+    trials: list[dict[str, Any]] = []
+    for number, point in enumerate(state["points"]):
+        ends = pruner and number % 3 == 2
+        point["status"] = "pruned" if ends else "done"
+        value = point["metrics"]["val.accuracy"]
+        reports = [[10 * k, value * k / 5, ends and k == 2] for k in range(1, 3 if ends else 6)] if pruner else []
+        trials.append({"params": {}, "after": number, "reports": reports})
+    state["points"][4] |= {"status": "diverged", "metrics": {}}
+    shares = {"optimizer.lr": 0.7, "model.width": 0.2, "optimizer.name": 0.1} if pruner else {}
+    state["search"] = {"trials": trials, "told": list(range(len(trials))), "importance": shares}
+    (path / "sweep.json").write_text(json.dumps(state))
+    return path
+
+
 def curve_sweep(path: Path, axis: str = "optimizer.name", values: Sequence[Any] = ("sgd", "adam", "rmsprop")) -> Path:
     """Runs with histories of their own."""
     points = []

@@ -489,6 +489,10 @@ def zipped_without_a_name(path: Path) -> Path:
     return folders.write_sweep(path, points, metrics=["accuracy"], select=select, axis_kind="zip")
 
 
+def searched_without_a_pruner(path: Path) -> Path:
+    return folders.searched(path, pruner=False)
+
+
 def two_learning_curves(path: Path) -> Path:
     return folders.learning_sweep(path, (1, 3, 9))
 
@@ -561,6 +565,8 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     zipped: ["categories", "curves"],
     zipped_without_a_name: ["heat_map"],
     folders.random_sweep: ["effects"],
+    folders.searched: ["search_history", "importance", "effects"],
+    searched_without_a_pruner: ["search_history", "effects"],
     folders.curve_sweep: ["categories", "curves"],
     numeric_curves: ["error_curve", "curves"],
     folders.resample_sweep: ["error_curve", "bias_variance", "resampled_fits"],

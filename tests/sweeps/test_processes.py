@@ -277,7 +277,7 @@ def test_a_worker_without_a_second_thread_reads_its_tasks_itself(monkeypatch):
 
     monkeypatch.setattr("threading.Thread.start", refuse)
     monkeypatch.setattr("sys.stdin", io.StringIO('{"a": 1}\n{"a": 2}\n'))
-    assert list(worker._tasks(threading.Event())) == [{"a": 1}, {"a": 2}]
+    assert list(worker._messages(threading.Event())) == [{"a": 1}, {"a": 2}]
 
 
 def test_a_plugin_that_changed_between_two_sittings_of_a_sweep_is_said(make, tmp_path):
