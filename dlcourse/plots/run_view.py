@@ -115,7 +115,7 @@ class RunView(Folder):
             explained: the folder of what a net sees; by default the run's own.
         """
         super().__init__(path)
-        self._explained = str(explained or "explain")
+        self._explained = "explain" if explained is None else str(explained.absolute())
 
     @property
     def target_unit(self) -> str:

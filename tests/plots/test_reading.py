@@ -103,6 +103,15 @@ def test_a_model_has_the_name_that_its_field_writes(tmp_path: Path) -> None:
         assert view.model == title
 
 
+def test_the_folder_of_an_explanation_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = write_run(Path("run"))
+    (folder / "explain").mkdir()
+    np.savez(folder / "explain" / "attention.npz", facts='{"across": 1}')
+    for view in (RunView(folder), RunView(folder, folder / "explain")):
+        assert view.explanation("attention").facts
+
+
 def test_a_metric_is_called_as_the_folder_says(tmp_path: Path) -> None:
     own = {"f1": {"title": "F₁ score", "unit": "%", "higher_is_better": True}}
     view = RunView(write_run(tmp_path, metric_facts=own))
