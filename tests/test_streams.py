@@ -90,7 +90,7 @@ def test_an_error_after_the_results_are_written_leaves_them(tmp_path: Path, monk
     def fail(self: Run, message: str) -> None:
         raise RuntimeError("odd")
 
-    monkeypatch.setattr(Run, "_report", fail)
+    monkeypatch.setattr(Run, "report", fail)
     assert cli.main(command(tmp_path)) == 1
     assert status(tmp_path) == "done"
 

@@ -119,7 +119,7 @@ class FieldsOf:
         while isinstance(function, InFloat32 | conv.OfSequences):
             function = function.function
         rule = next((rule for kinds, rule in _RULES.items() if isinstance(function, kinds)), None)
-        if rule is None or field == UNKNOWN:
+        if rule is None or (field == UNKNOWN and rule not in (_all, _multiplied)):
             return UNKNOWN
         return rule(function, field) or self.whole
 

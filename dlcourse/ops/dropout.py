@@ -1,5 +1,7 @@
 """Dropout with masks that are a function of (seed, draw, step)."""
 
+from typing import Any
+
 from dlcourse.autograd import Function, Tensor, apply, as_tensor
 from dlcourse.autograd.replicas import ReplicaArray, Rule, value_of
 from dlcourse.backend import array_module, random
@@ -66,7 +68,7 @@ def _threshold(p: float) -> int:
     return round((1 - p) * 2**32)
 
 
-def _mask(x: Array, drawn: tuple[tuple[int, ...], slice], p: float) -> Array:
+def _mask(x: Array, drawn: tuple[tuple[int, ...], Any], p: float) -> Array:
     """The rows that are wanted of a mask of that shape."""
     shape, rows = drawn
     ones = array_module(x).ones(shape, dtype=x.dtype)
@@ -107,7 +109,7 @@ class AlphaDropout(Function):
 
     def forward(self, x: Array) -> Array:
         shape = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1]) if self.shared else x.shape
-        self.mask = _mask(x, random.drawn_rows(shape) or (shape, slice(None)), self.p)
+        self.mask = _mask(x, random.drawn_rows(shape) or (shape, ...), self.p)
         if self.p == 1:
             scale = 0.0
         elif self.alpha:

@@ -277,7 +277,9 @@ def test_a_model_that_answers_once_does_not_learn_targets_of_steps() -> None:
     neighbors["metrics"] = ["accuracy"]
     assert run(neighbors, out="runs", quiet=True, plots=False).metrics["train"]["accuracy"] == 1
     table_config = {**config, "data": {"name": "westwood_rent"}, "model": "lstm"}
-    with pytest.raises(ConfigError, match=r"lstm: an input is a sequence \(steps, features\), got \(1,\)"):
+    with pytest.raises(
+        ConfigError, match=r"lstm: an input is a sequence \(steps, features\) or an image .*, got \(1,\)"
+    ):
         run(table_config, out="runs", quiet=True)
     with pytest.raises(
         ConfigError, match="lstm: an input is a sequence .*, got .8,.; char_rnn and gpt take the tokens"

@@ -20,7 +20,7 @@ CASES = {
     "date_formats": {},
     "sine_curve": {},
 }
-FROM_FILES = {"csv", "arrays", "cifar10", "mnist", "fashion_mnist", "digits", "text", "image_folder", "series"}
+FROM_FILES = {"csv", "arrays", "cifar10", "mnist", "fashion_mnist", "digits", "text", "image_folder", "series", "typos"}
 WITHOUT_DRAWS = {"constant"}
 
 

@@ -52,6 +52,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "GlobalAvgPool2d": (nn.GlobalAvgPool2d, IMAGE),
     "BatchNorm": (lambda: nn.BatchNorm(4), IMAGE),
     "BatchNorm1d": (lambda: nn.BatchNorm1d(4), SEQUENCE),
+    "SyncBatchNorm": (lambda: nn.SyncBatchNorm(4), IMAGE),
     "BatchNorm2d": (lambda: nn.BatchNorm2d(4, track_running_stats=False), IMAGE),
     "InstanceNorm2d": (lambda: nn.InstanceNorm2d(4, affine=True), IMAGE),
     "InstanceNorm1d": (lambda: nn.InstanceNorm1d(4, affine=True, track_running_stats=True), SEQUENCE),

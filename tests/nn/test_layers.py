@@ -297,7 +297,7 @@ SETTINGS = {
     "Unfold": PATCHES,
     "Fold": PATCHES | {"output_size": 9},
     **dict.fromkeys(
-        ("BatchNorm", "BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d"),
+        ("BatchNorm", "BatchNorm1d", "BatchNorm2d", "SyncBatchNorm", "InstanceNorm1d", "InstanceNorm2d"),
         {"num_features": 7, "eps": 0.25, "momentum": 0.75, "affine": False, "track_running_stats": False}
         | {"bias": False},
     ),
@@ -316,7 +316,9 @@ SETTINGS = {
     | {"batch_first": True},
     "TransformerEncoderLayer": TRANSFORMER,
     "TransformerDecoderLayer": TRANSFORMER,
-    "MultiHeadAttention": {"dim": 8, "heads": 4, "causal": True, "dropout": 0.25},
+    "MultiHeadAttention": {"dim": 8, "heads": 4, "causal": True, "dropout": 0.25, "bias": False}
+    | {"num_kv_heads": 2, "rotary": None},
+    **dict.fromkeys(("PositionalEncoding", "RotaryEmbedding"), {"dim": 6, "max_length": 7, "base": 25.5}),
     "Embedding": {"num": 7, "dim": 9, "padding_idx": 3},
     "EmbeddingBag": {"num": 7, "dim": 9, "padding_idx": 3, "mode": "max", "include_last_offset": True},
     **{f"MaxUnpool{axes}d": {"kernel_size": 5, "stride": 3, "padding": 2} for axes in (1, 2)},

@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 
 import dlcourse as dl
+from dlcourse import backend, nn
 from dlcourse import functional as F
-from dlcourse import nn
-from dlcourse.autograd import Tensor
+from dlcourse.autograd import Tensor, apply
 from dlcourse.autograd.pairs import PAIR_FORMULAS
 from dlcourse.autograd.unary import FORMULAS
 from dlcourse.ops.attention import attend
 from dlcourse.ops.conv import conv1d_relu, conv2d_relu
 from dlcourse.ops.linear import linear_gelu_tanh, linear_relu
+from dlcourse.ops.norm import SyncBatchNorm
 from dlcourse.ops.recurrent import reorder_steps
 from dlcourse.ops.residual import add_relu, downsample_shortcut
 
@@ -929,6 +930,12 @@ CASES = [
         lambda t, x, w, b, r: (t.nn.functional.batch_norm(x, None, None, w, b, training=True) + r).relu(),
     ),
     Case(
+        "batch_norm-of-ranks",
+        lambda x, w, b, r: apply(SyncBatchNorm(1e-5, None, True), x, w, b, r),
+        ((6, 3), (3,), (3,), (6, 3)),
+        lambda t, x, w, b, r: (t.nn.functional.batch_norm(x, None, None, w, b, training=True) + r).relu(),
+    ),
+    Case(
         "batch_norm-add-relu-used-thrice",
         lambda x, w, b, r: (lambda y: y * y + 3 * y)(F.batch_norm(x, None, None, w, b, True, relu=True, residual=r)),
         ((2, 3, 2, 4), (4,), (4,), (2, 3, 2, 4)),
@@ -1104,7 +1111,12 @@ CASES = [
         ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 5)),
         lambda t, *qkv: t.nn.functional.scaled_dot_product_attention(*qkv),
     ),
-    Case("rotary", lambda x: F.rotary_embedding(x, *ANGLES), ((2, 3, 4, 6),), lambda t, x: _torch_rotary(t, x)),
+    Case(
+        "rotary",
+        lambda x: F.rotary_embedding(x, *(backend.of(x.data).asarray(each) for each in ANGLES)),
+        ((2, 3, 4, 6),),
+        lambda t, x: _torch_rotary(t, x),
+    ),
     Case(
         "attention-causal",
         lambda *qkv: F.scaled_dot_product_attention(*qkv, causal=True),
