@@ -103,6 +103,7 @@ def test_the_metadata_is_complete() -> None:
         "notebook",
         "tensorboard",
         "onnx",
+        "search",
         "dev",
         "ci",
         "mpi",
