@@ -9,6 +9,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Tensor
+from dlcourse.autograd.graph import Node
 from dlcourse.backend import collectives, tracing
 from dlcourse.backend.device import Array
 from dlcourse.errors import ArgumentTypeError, UserError, named
@@ -67,9 +68,11 @@ class Watch(Callback):
             self._look(trainer)
 
     def _look(self, trainer: Any) -> None:
+        hooked = Node.watched
         with tracing.listening_to_phases(None), collectives.alone():
             found = inspect_step(trainer.train_step, *self._batch)  # type: ignore[misc]
             self.history.record(trainer, "watch", layers=found)
+        Node.watched = hooked  # a recurrent layer kept gradients of its states, which are gone: steps may be captured
 
 
 def _looks_until(step: int) -> int:

@@ -31,7 +31,14 @@ def test_transferred_features_help_a_net_that_sees_few_images(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     classes = [f"class {index}" for index in range(6)]
     images = {**IMAGES, "split": {}, "only_classes": classes[:3], "samples": 600}
-    run("08_cnn/cifar10_five_classes", Path("runs"), data=images, train__epochs=4, train__batch_size=20)
+    run(
+        "08_cnn/cifar10_five_classes",
+        Path("runs"),
+        data=images,
+        train__epochs=4,
+        train__batch_size=20,
+        train__evaluate=[],
+    )
     few = {**images, "only_classes": classes[3:], "split": {"train": 6, "test": 150}, "stratify": True}
     settings = {**sections("08_cnn/cifar10_transfer")["sweep"], "grid": {"data.split.train": [6, 12]}}
     changes = {"data": few, "train__steps": 40, "train__batch_size": 6, "sweep": settings}

@@ -9,6 +9,7 @@ import pytest
 import dlcourse as dl
 from dlcourse import functional as F
 from dlcourse import nn, optim
+from dlcourse.autograd.graph import Node
 from dlcourse.errors import ShapeError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
@@ -143,7 +144,8 @@ def test_nothing_is_fused_with_a_module_that_has_hooks() -> None:
     assert model[0].fused_with(model[1]) is not None
 
 
-def test_a_step_with_hooks_runs_them_each_time() -> None:
+def test_a_step_with_hooks_runs_them_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Node, "watched", False)  # other tests have hooks of tensors
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm(4), nn.ReLU(), nn.Linear(4, 2))
     step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
     assert step.can_capture
