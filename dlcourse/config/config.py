@@ -31,8 +31,13 @@ LENGTHENING = ("train.epochs", "train.steps", "train.early_stopping.patience")
 """What may be raised when a run is resumed: it changes when training ends, not what a step does."""
 
 BESIDE = (*LENGTHENING, "name", "device", "plugins", "train.checkpoint_every", "train.watch", "attacks", "logging")
+BESIDE += ("train.samples",)
 """Paths that make no difference to what a step does. Of component files the content counts, not the place: a run knows
 it by its hash."""
+
+HASHED = ("train.samples",)
+"""Of them those that a hash has with their default, whatever they are: it is still that of runs from before they were
+among them."""
 
 FILES = (("data", "path"), ("data", "test_path"), ("train", "init_from"))
 """Sections and their keys that name files."""
@@ -201,7 +206,8 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """All in a resolved config that a step depends on, by dotted path."""
-    return {path: value for path, value in flatten(config).items() if path not in BESIDE}
+    found = {path: value for path, value in flatten(config).items() if path not in BESIDE or path in HASHED}
+    return found | {path: None for path in HASHED if path in found}
 
 
 def _checked(config: Config, overrides: Overrides, data: dict[str, Any] | None = None) -> Config:

@@ -15,6 +15,7 @@ from dlcourse.data import Data
 from dlcourse.errors import ConfigError, DataError, Problem, UserError
 from dlcourse.models.base import Model
 from dlcourse.nn.summary import summarize
+from dlcourse.training.samples import writes_text
 from dlcourse.training.step import microbatch_size
 
 
@@ -47,7 +48,7 @@ def check_compatible(
     unfit = [Problem(dotted(found.path), found.message) for found in mismatches]
     # What cannot be fitted at all needs no second message about how.
     unfit = unfit or [*_inputs(data, model)]
-    problems += unfit or [*_solvable(optimizer, model), *_classes(data, model, metrics)]
+    problems += unfit or [*_solvable(optimizer, model), *_drawn(train, data, model, metrics), *_classes(data, metrics)]
     if not problems and len(data.in_shape) == 2 and not data.dataset.tokens:
         problems += _steps(optimizer, data, model, one_sample)
     if not problems and not optimizer.closed_form:
@@ -167,12 +168,19 @@ def _steps(optimizer: Any, data: Data, model: Any, one_sample: Callable[[], Any]
     yield Problem("model.name", f"{name} has {has}, and these data have {wants}; rnn, lstm, gru and conv1d do both")
 
 
-def _classes(data: Data, model: Any, metrics: Mapping[str, Any]) -> Iterator[Problem]:
-    """Metrics that mean nothing for so many classes, such as the 5 best of 3, or for a model that draws nothing."""
-    draws = type(model).generate is not Model.generate
-    judging = [] if draws else [label for label, metric in metrics.items() if getattr(metric, "of_drawn", False)]
-    if judging:
+def _drawn(train: Mapping[str, Any], data: Data, model: Any, metrics: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is asked of samples that the model does not draw."""
+    if model.generates:
+        return
+    if judging := [label for label, metric in metrics.items() if getattr(metric, "of_drawn", False)]:
         yield Problem("metrics", f"{', '.join(judging)}: judges what a model draws, and this one draws nothing")
+    if train["samples"] and not writes_text(data, model):
+        name = registry.name_of("model", type(model))
+        yield Problem("train.samples", f"the model {name} draws nothing from these data; leave it out")
+
+
+def _classes(data: Data, metrics: Mapping[str, Any]) -> Iterator[Problem]:
+    """Metrics that mean nothing for so many classes, such as the 5 best of 3."""
     for i, (label, metric) in enumerate(metrics.items()):
         check = getattr(metric, "check_classes", None)
         if data.task != "classification" or label == "loss" or check is None:

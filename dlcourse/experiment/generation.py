@@ -16,7 +16,7 @@ from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.trained import TrainedModel
 from dlcourse.nn.calls import in_evaluation
 from dlcourse.training.input_spec import InputSpec
-from dlcourse.training.samples import as_kept, drawn_inputs
+from dlcourse.training.samples import as_kept, drawn_inputs, writes_text
 
 SAMPLE_LENGTH = 200
 """Characters of a text in a report."""
@@ -142,7 +142,7 @@ def sampler(experiment: Experiment) -> Callable[[], np.ndarray | list[str]] | No
         count = wanted or (SAMPLE_IMAGES if len(data.in_shape) == 3 else SAMPLE_VECTORS)
         largest = InputSpec.of(data).largest
         return lambda: as_kept(drawn_inputs(model, data.normalizer, count), largest)
-    if not writes_text(experiment):
+    if not writes_text(data, model):
         return None
 
     def texts() -> list[str]:
@@ -153,9 +153,3 @@ def sampler(experiment: Experiment) -> Callable[[], np.ndarray | list[str]] | No
         return [decode(row, *known) for row in found]
 
     return texts
-
-
-def writes_text(experiment: Experiment) -> bool:
-    """Whether the model says of each token of a text which one follows."""
-    data = experiment.data
-    return data.dataset.tokens and not data.dataset.pairs and data.every_step and not experiment.has_objective

@@ -44,6 +44,7 @@ from dlcourse.training.folder import RunFolder, fresh_path
 from dlcourse.training.log import Log
 from dlcourse.training.monitor import Judge
 from dlcourse.training.run_history import RunHistory
+from dlcourse.training.samples import writes_text
 
 ConfigSource = Config | Mapping[str, Any] | str | os.PathLike
 
@@ -395,7 +396,7 @@ def _train(training: Run, options: Options, temporary: bool) -> Result:
             draw(training.folder.path, training.log, temporary)
         raise
     if options.plots:
-        if generation.writes_text(training.experiment) and not temporary:
+        if writes_text(experiment.data, experiment.model) and not temporary:
             _write_sample(training.folder, training.log)
         draw(training.folder.path, training.log, temporary)
     return training.result
@@ -403,13 +404,11 @@ def _train(training: Run, options: Options, temporary: bool) -> Result:
 
 def _write_sample(folder: RunFolder, log: Log) -> None:
     """Write ``sample.txt``, a text that the model writes by itself, for the report."""
-    try:
+    with log.going_on("no text could be sampled for the report"):
         trained = load_run(folder.path)
         begin = beginning(trained.inputs.class_names, trained.inputs.tokenizer)
         (text,) = generation.continue_text(trained, begin, generation.SAMPLE_LENGTH)
         write_bytes(folder.sample, text.encode("utf-8", "replace"), durable=False)
-    except DlcourseError as error:
-        log(f"no text could be sampled for the report: {error}")
 
 
 def _finished(folder: RunFolder, result: Mapping[str, Any], device: str | None) -> Result:

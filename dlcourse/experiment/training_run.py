@@ -6,7 +6,7 @@ from typing import Any
 
 from dlcourse.backend import collectives, memory, tracing
 from dlcourse.config import attack_label, choosing_metric, metric_facts
-from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError, named
+from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
 from dlcourse.experiment.attacking import AttackResult, attack_table
 from dlcourse.experiment.baseline import Judgement, judge
 from dlcourse.experiment.building import metric_units
@@ -215,7 +215,8 @@ class Run:
     def _record(self, weights: str, step: int) -> None:
         """Write the results, the predictions, and what is drawn from them."""
         trainer, experiment = self.trainer, self.experiment
-        self.estimates = experiment.model.estimates(experiment.data.normalizer)
+        with self.log.going_on("no estimates"):
+            self.estimates = experiment.model.estimates(experiment.data.normalizer)
         self.history.record(trainer, "final", metrics=self.metrics, weights=weights, weights_step=step)
         config = experiment.config
         names = {
@@ -233,6 +234,7 @@ class Run:
             experiment.answering,
             experiment.loader,
             experiment.evaluator,
+            self.log,
         )
         self._explain(list(experiment.loaders))
         self.judgement = judge(experiment, arrays)
@@ -246,29 +248,24 @@ class Run:
     def _attack(self) -> None:
         """Measure the model under the config's attacks; one that fails costs nothing of the run."""
         for spec in self.experiment.attacks.specs:
-            try:
+            with self.log.going_on(
+                f"the attack {attack_label(spec)} was not measured"
+            ):  # not each model has a gradient
                 found = self.experiment.attacked(spec, self.folder.path)
-            except Exception as error:  # a plugin's attack may do anything, and not each model has a gradient
-                self.log(f"the attack {attack_label(spec)} was not measured: {named(error)}")
-                continue
-            self.attacked.append(found)
-            self.metrics.setdefault(found.split, {}).update(found.metrics)
+                self.attacked.append(found)
+                self.metrics.setdefault(found.split, {}).update(found.metrics)
 
     def _explain(self, measured: list[str]) -> None:
         """Write what pictures of what a net sees are drawn from; what goes wrong in it costs nothing of the run."""
         if of_a_sweep(self.folder.path):
             return
-        try:
+        with self.log.going_on("no pictures of what the net sees"):
             explain_run(self.folder.path, self.experiment.data, self.experiment.model, measured)
-        except Exception as error:  # a plugin's model may be anything
-            self.log(f"no pictures of what the net sees: {named(error)}")
 
     def _advise(self, status: str) -> None:
         """Let the rules look at how it went; what goes wrong in them costs nothing of the run."""
-        try:
+        with self.log.going_on("no advice"):
             self.advice = advise(self.experiment.evidence(self.history.events, self.metrics, status))
-        except Exception as error:  # a plugin's data and metrics may be anything
-            self.log(f"no advice: {named(error)}")
 
     def report(self) -> None:
         """Say what came of it: whatever happens from here on, the run is done."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse.characters import visible
-from dlcourse.errors import DlcourseError
+from dlcourse.errors import DlcourseError, named
 from dlcourse.records.writing import append
 from dlcourse.streams import show
 from dlcourse.training.atomic import reporting_write_errors
@@ -71,6 +71,18 @@ class Log:
         except DlcourseError as error:
             self.path = None
             show(f"dlcourse: note: {error}", sys.stderr)
+
+    @contextlib.contextmanager
+    def going_on(self, without: str) -> Iterator[None]:
+        """Inside the ``with`` block an error ends the block only: a line says what the run goes without, and why.
+
+        It is for what a run has beside its results, such as pictures: what a plugin's model, data and metrics do there
+        is not known.
+        """
+        try:
+            yield
+        except Exception as error:
+            self(f"{without}: {named(error)}")
 
     @contextlib.contextmanager
     def warnings(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ from dlcourse.training.evaluation import Evaluator
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.images import augmented_arrays, image_arrays
 from dlcourse.training.input_spec import InputSpec
+from dlcourse.training.log import Log
 from dlcourse.training.samples import as_kept, drawn_inputs
 from dlcourse.training.shared import of_a_sweep, write_shared
 
@@ -49,8 +50,11 @@ def write_predictions(
     answering: Any = None,
     training: Any = None,
     evaluator: Evaluator | None = None,
+    log: Log | None = None,
 ) -> dict[str, np.ndarray]:
     """Write the file; returns its arrays, ``test_y`` and ``test_output`` among them.
+
+    Arrays that only pictures need are left out where they cannot be made.
 
     Args:
         loaders: by split.
@@ -59,22 +63,29 @@ def write_predictions(
         answering: gives the outputs in the model's place, as test-time augmentation does.
         training: the loader of the training batches, of which augmented images are kept.
         evaluator: gives the outputs over a split.
+        log: is told what is left out.
     """
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
+    log = log or Log(None, quiet=True)
+
+    def add(what: str, make: Callable[[], Mapping[str, np.ndarray]]) -> None:
+        with log.going_on(f"no {what} for the plots"):
+            arrays.update(make())
+
     if getattr(model, "objective_units", None):
-        arrays.update(_examples(model, loaders))
+        add("examples", lambda: _examples(model, loaders))
     else:
         for split, loader in loaders.items():
             arrays.update(_split_arrays(split, data.splits[split], answering or model, loader, evaluator))
         if not data.dataset.tokens:
-            arrays.update(_curve(data, model, predict))
-            arrays.update(_grid(data, predict))
-    arrays.update(model.plot_arrays(data.normalizer))
+            add("curve", lambda: _curve(data, model, predict))
+            add("grid", lambda: _grid(data, predict))
+    add("arrays of the model", lambda: model.plot_arrays(data.normalizer))
     if getattr(model, "generates", False):
-        count = SAMPLE_IMAGES if len(data.in_shape) == 3 else SAMPLE_VECTORS
-        arrays["samples"] = as_kept(drawn_inputs(model, data.normalizer, count), InputSpec.of(data).largest)
-    arrays.update(image_arrays(data, arrays, model))
-    arrays.update({} if training is None else augmented_arrays(data, training))
+        add("samples", lambda: _samples(data, model))
+    add("images", lambda: image_arrays(data, arrays, model))
+    if training is not None:
+        add("augmented images", lambda: augmented_arrays(data, training))
     if of_a_sweep(folder.path):
         arrays.update(_weights_below(model))
     everything = arrays
@@ -112,6 +123,12 @@ def _examples(model: Any, loaders: Mapping[str, Any]) -> dict[str, np.ndarray]:
     x, y = next(iter(list(loaders.values())[-1].batches()))
     with no_grad():
         return model.eval().example_arrays(x, y)
+
+
+def _samples(data: Data, model: Any) -> dict[str, np.ndarray]:
+    """New inputs that a model draws."""
+    count = SAMPLE_IMAGES if len(data.in_shape) == 3 else SAMPLE_VECTORS
+    return {"samples": as_kept(drawn_inputs(model, data.normalizer, count), InputSpec.of(data).largest)}
 
 
 def _split_arrays(

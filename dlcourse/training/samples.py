@@ -8,6 +8,7 @@ import numpy as np
 
 from dlcourse.autograd import no_grad
 from dlcourse.backend import tracing
+from dlcourse.data.dataset import Data
 from dlcourse.errors import named
 from dlcourse.nn.calls import in_evaluation
 from dlcourse.records.writing import real_folder
@@ -15,7 +16,7 @@ from dlcourse.tensorfile import npz
 from dlcourse.training.atomic import reporting_write_errors, write_bytes
 from dlcourse.training.callback import Callback
 
-__all__ = ["KeepSamples", "as_kept", "drawn_inputs", "joined"]
+__all__ = ["KeepSamples", "as_kept", "drawn_inputs", "joined", "writes_text"]
 
 BETWEEN_TEXTS = "\n---\n"
 
@@ -48,6 +49,12 @@ def as_kept(found: np.ndarray, largest: float | None) -> np.ndarray:
         return found.astype(np.float32)
     scale = 1.0 if not largest or largest > 127 else 255 / largest
     return np.round(np.clip(np.nan_to_num(found * scale), 0, 255)).astype(np.uint8)
+
+
+def writes_text(data: Data, model: Any) -> bool:
+    """Whether a model says of each token of a text which one follows."""
+    own = getattr(model, "objective_units", None)
+    return data.dataset.tokens and not data.dataset.pairs and data.every_step and not own
 
 
 def joined(texts: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Models with an objective of their own: the equations, and how a config trains, measures, resumes and refuses them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,23 @@ def test_a_model_of_targets_draws_nothing(tmp_path: Path, capsys: pytest.Capture
     settings = config({"name": "softmax"}, loss={"name": "cross_entropy"}, metrics=["accuracy"])
     assert main(["sample", str(run(tmp_path, settings).folder)]) == 2
     assert "generates nothing" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="train.samples: the model softmax draws nothing from these data"):
+        run(tmp_path, settings, overrides={"train.samples": 5})
+
+
+def test_a_run_whose_model_cannot_draw_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> Tensor:
+        raise RuntimeError("no numbers")
+
+    monkeypatch.setattr(VAE, "generate", fails)
+    monkeypatch.setattr(VAE, "plot_arrays", fails)
+    folder = run(tmp_path, config(VAE_2)).folder
+    log, result = (folder / "log.txt").read_text(), json.loads((folder / "result.json").read_text())
+    for without in ("samples at step 20", "samples for the plots", "arrays of the model for the plots"):
+        assert f" no {without}: RuntimeError: no numbers\n" in log
+    assert (result["status"], result["step"]) == ("done", 20)
+    with np.load(folder / "predictions.npz") as arrays:
+        assert "originals" in arrays and "samples" not in arrays
 
 
 @pytest.mark.parametrize("model", [VAE_2, {"name": "autoencoder", "latent": 2, "noise": 0.2}])
@@ -158,6 +176,8 @@ def test_how_many_samples_are_kept(tmp_path: Path) -> None:
     trained = dl.load_run(few)
     np.testing.assert_allclose(np.load(few / "samples" / "step-20.npz")["x"], draw_images(trained, 3), atol=0.51)
     assert not (run(tmp_path, config(VAE_2), overrides={"train.samples": 0}).folder / "samples").exists()
+    dl.run(config(VAE_2), resume=few, overrides={"train.steps": 22}, quiet=True, plots=False)
+    assert (few / "samples" / "step-22.npz").exists(), "how many are kept changes no step"
 
 
 def test_microbatches_draw_noise_of_their_own_and_add_up(images: np.ndarray) -> None:
