@@ -10,8 +10,8 @@ from typing import Any
 
 from dlcourse import registry
 from dlcourse.config.config import config_hash
+from dlcourse.config.labels import metric_facts
 from dlcourse.config.reader import parse_yaml
-from dlcourse.config.rules import metric_facts
 from dlcourse.errors import ConfigError, DamagedFileError, UserError
 from dlcourse.records.check import Wrong, check
 from dlcourse.records.reading import read
