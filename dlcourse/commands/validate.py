@@ -6,7 +6,7 @@ names it.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 HELP = "check configs without running them"
@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"validate needs a config beside {' '.join(changes)}")
     wrong = 0
     for path in paths:
-        steps = None
+        steps, runs = None, []
         try:
             if is_assignment(path) or path in shipped_assignments():
                 from dlcourse.grading.assignment import find_assignment, load_assignment
@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
             if checked.data["sweep"]:
                 from dlcourse.sweeps.expansion import expand
 
-                expand(checked)
+                runs = [point.config.data for point in expand(checked)]
             else:
                 steps = _check_data(checked)
         except UserError as error:
@@ -62,32 +62,57 @@ def main(args: argparse.Namespace) -> int:
             print(error, file=sys.stderr, flush=True)
         else:
             print(f"{path}: ok")
-            for note in (*_missing_files(checked.data["data"]), *config_notes(checked.data, steps)):
+            missing = [note for _, note in _missing([checked.data, *runs])]
+            for note in (*missing, *config_notes(checked.data, steps)):
                 print(f"{path}: note: {note}")
     return ConfigError.exit_code if wrong else 0
 
 
 def _check_data(config: Any) -> int | None:
-    """Raise UserError for what only the data show, where they are quickly drawn or read; how many steps a run takes."""
-    if not _quick(config.data["data"]):
+    """Raise UserError for what only the data show, where they are quickly drawn or read, and for trained weights that
+    are no such; how many steps a run takes."""
+    quick, named = _quick(config.data["data"]), [*_trained(config.data)]
+    if not quick and not named:
         return None
     from dlcourse import backend
-    from dlcourse.experiment import Experiment
+    from dlcourse.errors import ConfigError
+    from dlcourse.experiment import Experiment, attacking, initial_weights
 
+    later = any(path.startswith(("train.", "attacks.")) for path, _ in _missing([config.data]))
     with backend.use("cpu") as cpu:
-        return Experiment.from_config(config, cpu).total_steps
+        if quick:
+            return Experiment.from_config(config, cpu, goes_on=later).total_steps
+        try:
+            attacking.Attacks.of(config.data, "cpu", goes_on=later)
+            initial_weights.named_by({"init_from": None} if later else config.data["train"])
+        except ConfigError as error:
+            raise config.locate(error) from error
+    return None
 
 
-def _missing_files(section: dict[str, Any]) -> Iterator[str]:
-    """A note for each data file that a run would not find."""
+def _trained(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Where a config names trained weights, and what it names."""
+    attacks = {f"attacks.{i}.source": attack["source"] for i, attack in enumerate(config["attacks"])}
+    named = {"train.init_from": config["train"]["init_from"], **attacks}
+    yield from ((path, name) for path, name in named.items() if name is not None)
+
+
+def _missing(configs: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Where configs name files, or runs, that a run would not find, and a note of each."""
     from dlcourse.data.files import MissingDataError, find
 
-    for key in ("path", "test_path"):
-        if isinstance(name := section.get(key), str):
-            try:
-                find(name, folders=True)
-            except MissingDataError as error:
-                yield f"data.{key}: {error}; what only the data show is not checked"
+    named: dict[tuple[str, str], str] = {}
+    for config in configs:
+        data = {f"data.{key}": config["data"].get(key) for key in ("path", "test_path")}
+        files = [(path, name) for path, name in data.items() if isinstance(name, str)]
+        named |= dict.fromkeys(files, "; what only the data show is not checked")
+        named |= dict.fromkeys(_trained(config), "; a run needs it")
+    for (path, name), more in named.items():
+        try:
+            find(name, folders=True)
+        except MissingDataError as error:
+            what = str(error) if path.startswith("data.") else f"there is no run folder and no file {name}"
+            yield path, f"{path}: {what}{more}"
 
 
 def _quick(section: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ config.dump()                              # YAML that runs again as it is
 """
 
 from dlcourse.config.config import Config, data_section, from_mapping, load, resolve
-from dlcourse.config.labels import attack_label, metric_facts, metric_labels
+from dlcourse.config.labels import attack_label, attack_labels, metric_facts, metric_labels
 from dlcourse.config.rules import choosing_metric
 from dlcourse.config.schema import json_schema
 from dlcourse.config.section_schema import component_schema, section_schema
@@ -17,6 +17,7 @@ from dlcourse.resources import shipped
 __all__ = [
     "Config",
     "attack_label",
+    "attack_labels",
     "choosing_metric",
     "component_schema",
     "data_section",

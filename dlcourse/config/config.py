@@ -40,7 +40,7 @@ HASHED = ("train.samples",)
 among them."""
 
 FILES = (("data", "path"), ("data", "test_path"), ("train", "init_from"))
-"""Sections and their keys that name files."""
+"""Sections and their keys that name files; the attacks' sources are named in a list."""
 
 
 @dataclass(frozen=True)
@@ -236,18 +236,26 @@ def _with_files_beside(config: dict[str, Any], path: Path | None) -> dict[str, A
         return config
     found = dict(config)
     for section, key in FILES:
-        keys: Any = found.get(section)
-        name = keys.get(key) if isinstance(keys, Mapping) else None
-        if isinstance(name, str) and name and not os.path.exists(name):
-            beside = path.absolute().parent / name
-            if not os.path.exists(beside):  # which has no objection to names that no file can have
-                continue
-            if not encodable(str(beside)):
-                text = f"{beside.name!r} lies beside the config, in a folder whose name is not UTF-8, which no config"
-                text += " can hold; run from that folder, or rename it"
-                raise ConfigError([Problem(f"{section}.{key}", text, str(path))])
-            found[section] = {**keys, key: str(beside)}
+        if section in found:
+            found[section] = _with_file_beside(found[section], key, section, path)
+    if isinstance(attacks := config.get("attacks"), list):
+        found["attacks"] = [_with_file_beside(each, "source", f"attacks.{i}", path) for i, each in enumerate(attacks)]
     return found
+
+
+def _with_file_beside(keys: Any, key: str, section: str, path: Path) -> Any:
+    """The keys of a section with an absolute path at one of them, see :func:`_with_files_beside`."""
+    name = keys.get(key) if isinstance(keys, Mapping) else None
+    if not isinstance(name, str) or not name or os.path.exists(name):
+        return keys
+    beside = path.absolute().parent / name
+    if not os.path.exists(beside):  # which has no objection to names that no file can have
+        return keys
+    if not encodable(str(beside)):
+        text = f"{beside.name!r} lies beside the config, in a folder whose name is not UTF-8, which no config"
+        text += " can hold; run from that folder, or rename it"
+        raise ConfigError([Problem(f"{section}.{key}", text, str(path))])
+    return {**keys, key: str(beside)}
 
 
 def _laid_over(

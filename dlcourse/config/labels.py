@@ -1,11 +1,13 @@
 """What metrics and attacks of a config are called in results."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from dlcourse import registry
+from dlcourse.config.sections import AttackOptions
 
-__all__ = ["attack_label", "metric_facts", "metric_labels", "other_names"]
+__all__ = ["attack_label", "attack_labels", "metric_facts", "metric_labels", "other_names"]
 
 
 def metric_labels(specs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -49,8 +51,25 @@ def attack_label(spec: Mapping[str, Any]) -> str:
     return _label(spec["name"], changed)
 
 
+def attack_labels(specs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each of a config's ``attacks`` is called: as :func:`attack_label` says, and those that would be called the
+    same by what tells them apart."""
+    usual = asdict(AttackOptions())
+    found = []
+    for spec in specs:
+        label = attack_label(spec)
+        alike = [each for each in specs if attack_label(each) == label]
+        apart = {
+            key for key in ("epsilon", "sizes", "count", "split") if any(e.get(key) != spec.get(key) for e in alike)
+        }
+        found.append(_label(label, {key: spec[key] for key in spec if key in apart and spec[key] != usual.get(key)}))
+    return found
+
+
 def _label(name: str, settings: Mapping[str, Any]) -> str:
-    shown = ", ".join(f"{key}={value}" for key, value in settings.items())
+    """A name, or a label, with these settings in brackets."""
+    name, _, before = name.removesuffix(")").partition("(")
+    shown = ", ".join([*filter(None, [before]), *(f"{key}={value}" for key, value in settings.items())])
     return f"{name}({shown})" if shown else name
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from dlcourse import registry
 from dlcourse.config.check import Finding
-from dlcourse.config.labels import attack_label, metric_labels, other_names
+from dlcourse.config.labels import attack_labels, metric_labels, other_names
 from dlcourse.config.reader import Path
 from dlcourse.config.sections import AttackOptions, EnsembleOptions, SweepOptions
 
@@ -264,7 +264,7 @@ def _ensemble(config: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _twice(section: str, specs: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    labels = {"metrics": metric_labels, "attacks": lambda specs: [*map(attack_label, specs)]}
+    labels = {"metrics": metric_labels, "attacks": attack_labels}
     named = labels.get(section, list)(specs)  # label: 1 and label: "1" are one class
     for i, spec in enumerate(specs):
         if named[i] in named[:i]:

@@ -1,8 +1,9 @@
 """A trained classifier under attack: how many inputs it still gets right, and what the changed ones look like."""
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from dlcourse import backend, registry
 from dlcourse.attacks import Attack
 from dlcourse.autograd import lent, no_grad
 from dlcourse.backend import Backend
-from dlcourse.config import attack_label
+from dlcourse.config import attack_labels
 from dlcourse.data import Data, Loader, Normalizer, Split
 from dlcourse.data.files import MissingDataError, find
 from dlcourse.errors import ConfigError, Problem, UserError
@@ -69,10 +70,11 @@ class AttackResult:
         """The accuracy at the largest size, named as a metric of a run."""
         if not len(self.epsilons):
             return {}
-        name, bracket, settings = self.label.removesuffix(")").partition("(")
+        name, _, settings = self.label.removesuffix(")").partition("(")
         place = int(np.argmax(self.epsilons))
-        size = f"epsilon={self.epsilons[place]:g}"
-        return {f"accuracy({name}, {settings}{', ' if bracket else ''}{size})": float(self.accuracy[place])}
+        others = [each for each in settings.split(", ") if each and not each.startswith("epsilon=")]
+        shown = ", ".join([name, *others, f"epsilon={self.epsilons[place]:g}"])
+        return {f"accuracy({shown})": float(self.accuracy[place])}
 
 
 @dataclass(frozen=True)
@@ -110,52 +112,75 @@ class Attacks:
     """A config's ``attacks``.
 
     Attributes:
-        specs: what the config says of each.
+        named: what the config says of each, by its label.
         sources: the nets that they name by ``source``, by what they say.
+        goes_on: they end a training that has begun: one whose source cannot be used is not measured, and its training
+            goes on.
+        unusable: of such sources why, by what they say.
     """
 
-    specs: Sequence[Mapping[str, Any]]
-    sources: Mapping[str, stored.StoredModel]
+    named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sources: dict[str, stored.StoredModel] = field(default_factory=dict)
+    goes_on: bool = False
+    unusable: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], device: str) -> "Attacks":
+    def of(cls, config: Mapping[str, Any], device: str, goes_on: bool = False) -> "Attacks":
         """Those of a resolved config.
 
         Raises:
             ConfigError: there is no such run to follow the gradients of.
         """
-        specs, sources = config.get("attacks") or (), dict[str, stored.StoredModel]()
+        specs = config.get("attacks") or ()
+        found = cls(dict(zip(attack_labels(specs), specs, strict=True)), goes_on=goes_on)
         for place, spec in enumerate(specs):
-            if (name := spec["source"]) is None:
-                continue
-            try:
-                sources[name] = stored.load(find(name, folders=True), device)
-            except MissingDataError:
-                raise ConfigError([Problem(f"attacks.{place}.source", f"there is no run folder {name}")]) from None
-            except UserError as error:
-                raise ConfigError([Problem(f"attacks.{place}.source", str(error))]) from error
-        return cls(specs, sources)
+            if (name := spec["source"]) is not None:
+                with found._used(place, name):
+                    found.sources[name] = stored.load(find(name, folders=True), device)
+        return found
+
+    @contextlib.contextmanager
+    def _used(self, place: int, source: str) -> Iterator[None]:
+        """Inside the ``with`` block an error is the source's, see ``goes_on``."""
+        try:
+            yield
+        except UserError as error:
+            why = f"there is no run folder {source}" if isinstance(error, MissingDataError) else str(error)
+            if not self.goes_on:
+                raise ConfigError([Problem(f"attacks.{place}.source", why)]) from error
+            self.unusable[source] = why
 
     def check(self, data: Data) -> None:
         """Raise ConfigError where data lack the split, are tokens, or are not as the source takes them."""
-        for place, spec in enumerate(self.specs):
-            path = f"attacks.{place}"
+        for place, spec in enumerate(self.named.values()):
+            path, source = f"attacks.{place}", self.sources.get(spec["source"])
             build_attack(registry.own_parameters("attack", spec), data, path)
             if spec["split"] not in data.splits:
                 there = f"these data have no {spec['split']} split; there are: {', '.join(data.splits)}"
                 raise ConfigError([Problem(f"{path}.split", there)])
-            if spec["source"] is not None:
-                try:
-                    check_source(self.sources[spec["source"]], data.in_shape, data.normalizer)
-                except UserError as error:
-                    raise ConfigError([Problem(f"{path}.source", str(error))]) from error
+            if source is not None:
+                with self._used(place, spec["source"]):
+                    check_source(source, data.in_shape, data.normalizer)
 
-    def measure(self, net: Attacked, spec: Mapping[str, Any], folder: Path) -> AttackResult:
-        """Measure one of them, and write its file."""
+    def notes(self) -> Iterator[str]:
+        """What will not be measured, in lines for the log."""
+        for label, spec in self.named.items():
+            if spec["source"] in self.unusable:
+                yield f"note: the attack {label} will not be measured: {self.unusable[spec['source']]}"
+
+    def measure(self, net: Attacked, label: str, folder: Path) -> AttackResult:
+        """Measure one of them, and write its file.
+
+        Raises:
+            UserError: its source cannot be used.
+        """
+        spec = self.named[label]
+        if spec["source"] in self.unusable:
+            raise UserError(self.unusable[spec["source"]])
         sizes = spec["epsilon"] * np.arange(1, spec["sizes"] + 1) / spec["sizes"] if takes_epsilon(spec) else ()
         subset, source = net.first(spec["split"], spec["count"]), self.sources.get(spec["source"])
-        own, place = registry.own_parameters("attack", spec), list(self.specs).index(spec)
-        return measure(net, attack_label(spec), own, sizes, subset, spec["split"], folder, source, place)
+        own, place = registry.own_parameters("attack", spec), list(self.named).index(label)
+        return measure(net, label, own, sizes, subset, spec["split"], folder, source, place)
 
 
 def measure(

@@ -80,7 +80,7 @@ class Experiment:
     metrics: dict[str, Any]
     initial: list[str] = field(default_factory=list)
     evaluator: Evaluator = field(default_factory=Evaluator)
-    attacks: Attacks = Attacks((), {})
+    attacks: Attacks = field(default_factory=Attacks)
 
     @classmethod
     def from_config(
@@ -96,7 +96,8 @@ class Experiment:
         Args:
             config: resolved (a mapping is taken as it is, unchecked).
             first_batches: keep of each split only as many samples as one batch has.
-            goes_on: the weights will come from a checkpoint, so that ``train.init_from`` is not read.
+            goes_on: the weights will come from a checkpoint: ``train.init_from`` is not read, and a source of attacks
+                that cannot be used costs their figures only.
             prepare: gives the data of a ``data`` section and a seed.
         Raises:
             UserError: something in the config does not go with something else; names its file and line.
@@ -105,7 +106,7 @@ class Experiment:
             with _located(config):
                 return cls.from_config(config.data, backend, first_batches, goes_on, prepare)
         source = None if goes_on else initial_weights.named_by(config["train"])
-        attacks = Attacks.of(config, backend.name)
+        attacks = Attacks.of(config, backend.name, goes_on)
         random.manual_seed(training_seed(config))
         data = prepare(config["data"], config["seed"])
         counts, whole = class_counts(data), data
@@ -136,6 +137,7 @@ class Experiment:
         )
         experiment.attacks = attacks
         attacks.check(data)
+        experiment.initial += attacks.notes()
         experiment._check_averaging()
         if problems := [*carrying_problems(config["train"], whole)]:
             raise ConfigError(problems)
@@ -392,10 +394,10 @@ class Experiment:
         """The model as it is asked at the end: with test-time augmentation where the config says so."""
         return over_views(self.model, self.train["tta"])
 
-    def attacked(self, spec: Mapping[str, Any], folder: Path) -> AttackResult:
+    def attacked(self, label: str, folder: Path) -> AttackResult:
         """What one of the config's ``attacks`` does to the model; its file goes into the folder."""
         net = Attacked(self.model.eval(), self.data, self.data.normalizer, self.dtype, self.backend)
-        return self.attacks.measure(net, spec, folder)
+        return self.attacks.measure(net, label, folder)
 
     def evidence(
         self, events: list[Event], metrics: Mapping[str, Mapping[str, float]], status: str = "done"

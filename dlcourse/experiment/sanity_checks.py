@@ -41,7 +41,8 @@ def one_step(config: Config) -> Config:
         step["optimizer.schedule"] = None
     if config.data["attacks"]:
         few = [{**attack, "count": 2} for attack in config.data["attacks"]]
-        step["attacks"] = [attack | {"sizes": 1} if "epsilon" in attack else attack for attack in few]
+        few = [attack | {"sizes": 1} if "epsilon" in attack else attack for attack in few]
+        step["attacks"] = [attack for place, attack in enumerate(few) if attack not in few[:place]]
     return config.apply_overrides({**step, "train.early_stopping": None, "train.best": None, "train.swa": None})
 
 

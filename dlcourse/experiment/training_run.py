@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dlcourse.backend import collectives, memory, tracing
-from dlcourse.config import attack_label, choosing_metric, metric_facts
+from dlcourse.config import choosing_metric, metric_facts
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
 from dlcourse.experiment.attacking import AttackResult, attack_table
 from dlcourse.experiment.baseline import Judgement, judge
@@ -247,11 +247,9 @@ class Run:
 
     def _attack(self) -> None:
         """Measure the model under the config's attacks; one that fails costs nothing of the run."""
-        for spec in self.experiment.attacks.specs:
-            with self.log.going_on(
-                f"the attack {attack_label(spec)} was not measured"
-            ):  # not each model has a gradient
-                found = self.experiment.attacked(spec, self.folder.path)
+        for label in self.experiment.attacks.named:
+            with self.log.going_on(f"the attack {label} was not measured"):  # not each model has a gradient
+                found = self.experiment.attacked(label, self.folder.path)
                 self.attacked.append(found)
                 self.metrics.setdefault(found.split, {}).update(found.metrics)
 

@@ -1,6 +1,8 @@
 """A net trained against an attack, and trained nets under attack."""
 
+import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +224,7 @@ def test_a_trial_attacks_two_inputs(tmp_path: Path) -> None:
         ([{"name": "deepfool", "sizes": 3}], "attacks.0.sizes: deepfool looks for the smallest change"),
         ([{"name": "fgsm", "epsilon": 0.1, "target": 4}], "attacks.0.target: the classes are 0..3, got 4"),
         ([{"name": "fgsm", "epsilon": 0.1, "cuont": 5}], "attacks.0.cuont: .*did you mean 'count'"),
-        ([{"name": "fgsm", "epsilon": 0.1}, {"name": "fgsm", "epsilon": 0.2}], "attacks.1: fgsm stands here twice"),
+        ([{"name": "fgsm", "epsilon": 0.1}, {"name": "fgsm", "epsilon": 0.1}], "attacks.1: fgsm stands here twice"),
         ([{"name": "deepfool", "source": "runs/nowhere"}], "attacks.0.source: there is no run folder runs/nowhere"),
         ([{"name": "deepfool", "source": "."}], "attacks.0.source: "),
         ({"name": "fgsm"}, "attacks: expected a list"),
@@ -231,6 +233,59 @@ def test_a_trial_attacks_two_inputs(tmp_path: Path) -> None:
 def test_wrong_attacks(attacks: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         dl.run(config() | {"attacks": attacks}, out=tmp_path, quiet=True, plots=False)
+
+
+@pytest.mark.parametrize(
+    ("apart", "labels"),
+    [
+        ([{}, {"split": "val"}], ["pgd(steps=5)", "pgd(steps=5, split=val)"]),
+        ([{"count": 50}, {"count": 90}], ["pgd(steps=5, count=50)", "pgd(steps=5, count=90)"]),
+        (
+            [{"sizes": 6}, {"sizes": 1}, {"steps": 9, "sizes": 1}],
+            ["pgd(steps=5)", "pgd(steps=5, sizes=1)", "pgd(steps=9)"],
+        ),
+        ([{}, {"epsilon": 0.2}], ["pgd(steps=5, epsilon=0.1)", "pgd(steps=5, epsilon=0.2)"]),
+        ([{"count": 50, "split": "val"}], ["pgd(steps=5)"]),
+    ],
+)
+def test_attacks_are_told_apart(apart: list[dict], labels: list[str]) -> None:
+    given = [{"name": "pgd", "epsilon": 0.1, "steps": 5} | each for each in apart]
+    specs = dl.config.from_mapping(config() | {"attacks": given}).data["attacks"]
+    assert dl.config.attack_labels(specs) == labels
+    assert result("pgd(steps=5, epsilon=0.1)", [0.5]).metrics == {"accuracy(pgd, steps=5, epsilon=0.1)": 0.5}
+
+
+def test_a_run_goes_on_without_the_net_whose_gradients_its_attack_follows(
+    runs: list[Path], tmp_path: Path, capsys
+) -> None:
+    """It is named beside the config, as data files are; once it is gone its attack is not measured, and the rest is."""
+    shutil.copytree(runs[1], tmp_path / "source")
+    attacks = {
+        "attacks": [
+            {"name": "fgsm", "epsilon": 0.06, "source": "source"},
+            {"name": "fgsm", "epsilon": 0.06, "sizes": 1},
+        ]
+    }
+    path = tmp_path / "transfer.yaml"
+    path.write_text(json.dumps(config() | {"train": {"steps": 2}} | attacks))
+    assert main(["validate", str(path)]) == 0
+    assert "note" not in capsys.readouterr().out
+    first = dl.run(path, out=tmp_path, quiet=True, plots=False)
+    assert f"accuracy(fgsm, source={tmp_path / 'source'}, epsilon=0.06)" in first.metrics["test"]
+    shutil.rmtree(tmp_path / "source")
+    again = dl.run(resume=first.folder, overrides={"train.steps": 3}, quiet=True, plots=False)
+    assert [name for name in again.metrics["test"] if "(" in name] == ["accuracy(fgsm, epsilon=0.06)"]
+    log = (first.folder / "log.txt").read_text()
+    for words in ("will not be", "was not"):
+        assert f"source) {words} measured: there is no run folder {tmp_path / 'source'}\n" in log
+    assert main(["validate", str(path)]) == 0
+    assert (
+        "note: attacks.0.source: there is no run folder and no file source; a run needs it" in capsys.readouterr().out
+    )
+    assert main(["run", str(path)]) == 2
+    assert "transfer.yaml:1: attacks.0.source: there is no run folder source" in capsys.readouterr().err
+    (tmp_path / "source").mkdir()
+    assert main(["validate", str(path)]) == 2
 
 
 def test_attacks_that_these_data_do_not_take(tmp_path: Path) -> None:

@@ -177,7 +177,8 @@ def _split(labels: list[str], rows: list[np.ndarray]) -> list[list[str]]:
 def _row_name(label: str, arrays: Measured) -> str:
     name, _, settings = label.removesuffix(")").partition("(")
     lines = [name, *settings.split(", ")] if settings else [name]
-    lines += [f"epsilon {number(float(arrays['epsilons'][-1]), 3)}"] if len(arrays["epsilons"]) else []
+    if len(arrays["epsilons"]) and "epsilon=" not in settings:
+        lines += [f"epsilon {number(float(arrays['epsilons'][-1]), 3)}"]
     return "\n".join(clip(line, 24) for line in lines)
 
 
