@@ -161,7 +161,7 @@ def _images(trained: Any, args: argparse.Namespace, settings: dict[str, Any]) ->
     if path.suffix == ".npz":
         content = npz({"x": drawn.astype("float32")})
     else:
-        content = sheet(as_kept(drawn, trained.inputs.largest))
+        content = sheet(as_kept(drawn, trained.inputs))
     write_output(path, content)
     sizes = " x ".join(map(str, drawn.shape[1:3]))
     print(

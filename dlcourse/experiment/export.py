@@ -68,7 +68,10 @@ def _onnx(trained: "TrainedModel", path: Path, with_normalization: bool) -> str:
     metadata = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in facts.items()}
     metadata |= {"normalization": "included" if with_normalization else "outside", **_scales(trained)}
     around = _in_raw_units(trained) if with_normalization else None
-    words = onnx.export(model, path, in_shape, metadata=metadata | _texts(trained), around=around)
+    try:
+        words = onnx.export(model, path, in_shape, metadata=metadata | _texts(trained), around=around)
+    except onnx.Unsayable as error:
+        raise onnx.Unsayable(f"{error}; --to {path.with_suffix('.safetensors')} writes its weights") from error
     outside = not with_normalization and (not trained.normalizer.identity or inputs.target_normalizer is not None)
     if model is not trained.model:
         return words + "; it takes noise from N(0, 1)" + "; what it draws is normalized" * outside

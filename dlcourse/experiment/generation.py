@@ -51,12 +51,15 @@ def continue_text(
     inputs = trained.inputs
     if not inputs.tokens or not inputs.every_step or inputs.pairs:
         raise UserError("only a model of a text can go on with one")
-    if length < 0 or not temperature >= 0:
-        raise UserError(f"length and temperature are at least 0, got {length} and {temperature:g}")
-    if count < 1 or (top_k is not None and top_k < 1) or not 0 < top_p <= 1:
-        raise UserError(
-            f"count and top_k are at least 1, top_p is above 0 and at most 1, got {count}, {top_k}, {top_p}"
-        )
+    for name, value, within, taken in (
+        ("length", length, length >= 0, "at least 0"),
+        ("temperature", temperature, temperature >= 0, "at least 0"),
+        ("count", count, count >= 1, "at least 1"),
+        ("top_k", top_k, top_k is None or top_k >= 1, "at least 1"),
+        ("top_p", top_p, 0 < top_p <= 1, "above 0 and at most 1"),
+    ):
+        if not within:
+            raise UserError(f"{name} is {taken}, got {value:g}")
     start = np.tile(encoded(text, inputs), (count, 1))
     trained.model.eval()
     with backend.use(trained.backend):
@@ -140,8 +143,8 @@ def sampler(experiment: Experiment) -> Callable[[], np.ndarray | list[str]] | No
         return None
     if getattr(model, "generates", False):
         count = wanted or (SAMPLE_IMAGES if len(data.in_shape) == 3 else SAMPLE_VECTORS)
-        largest = InputSpec.of(data).largest
-        return lambda: as_kept(drawn_inputs(model, data.normalizer, count), largest)
+        inputs = InputSpec.of(data)
+        return lambda: as_kept(drawn_inputs(model, data.normalizer, count), inputs)
     if not writes_text(data, model):
         return None
 

@@ -53,7 +53,7 @@ def judge_samples(
         "shares": [round(float(share), 6) for share in shares[: len(names)]],
         "confidence": round(float(sure.mean()), 6),
     }
-    _write(trained, found, as_kept(x, trained.inputs.largest), guess)
+    _write(trained, found, as_kept(x, trained.inputs), guess)
     return found
 
 

@@ -10,6 +10,7 @@ from dlcourse.config import Config
 from dlcourse.errors import UserError
 from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.result import Result
+from dlcourse.special_tokens import PAD
 from dlcourse.training.callback import Callback, Every
 from dlcourse.training.evaluation import evaluate, outputs
 from dlcourse.training.history import History
@@ -75,7 +76,7 @@ def overfit_batch(config: Config, device: backend.Backend, log: Log) -> Result:
     experiment = Experiment.from_config(config.apply_overrides(overrides), device)
     if experiment.loss is None and not experiment.has_objective:
         raise UserError("nothing to memorize: this config has no loss")
-    if experiment.has_objective:
+    if experiment.has_objective and not experiment.model.answers:
         raise UserError(f"nothing to memorize: the model {config.data['model']['name']} predicts no targets")
     if experiment.data.task == "estimation":
         raise UserError("nothing to memorize: these data are samples for an estimator")
@@ -130,10 +131,11 @@ class _Memorized(Callback):
         _, output, y = (backend.to_host(array) for array in next(iter(outputs(trainer.model, self.batch))))
         self.loss = trainer.loss.item()
         if self.experiment.data.task == "classification":
-            right = int((output.argmax(axis=-1) == y).sum())
-            self.words = f"{right} of {y.size} labels right"
+            told = y != PAD if self.experiment.model.answers else np.ones(y.shape, bool)
+            right, of = int(((output.argmax(axis=-1) == y) & told).sum()), int(told.sum())
+            self.words = f"{right} of {of} labels right"
             small = self.experiment.closed_form or self.loss <= 0.1 * (self.history.events[0]["loss"] or 0.0)
-            self.reached = right == y.size and small
+            self.reached = right == of and small
         else:
             output, y = (array.reshape(-1, array.shape[-1]) for array in (output, y))  # of a sequence, each step
             errors, spreads = ((array**2).mean(axis=0) for array in (output[:, : y.shape[1]] - y, y - y.mean(axis=0)))

@@ -59,7 +59,7 @@ class Reconstruction(Model):
     def objective(self, x: Tensor, y: Array, step: Any) -> Tensor:
         return mse_loss(_wide(self(x)), _wide(x))
 
-    def example_arrays(self, x: Array, y: Array) -> dict[str, np.ndarray]:
+    def example_arrays(self, x: Array, y: Array, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
         """``originals`` and ``reconstructions``; of two latent numbers also ``codes`` (M, 2) and ``code_labels``."""
         some = Tensor(x[:EXAMPLES])
         arrays = {"originals": _wide(some).numpy(), "reconstructions": _wide(self(some)).numpy()}

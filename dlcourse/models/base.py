@@ -121,8 +121,12 @@ class Model(Module):
         """
         return {"loss": self.objective(x, y, step)}
 
-    def example_arrays(self, x: Array, y: Array) -> dict[str, np.ndarray]:
-        """Arrays for plots of what a model with an objective makes of the first inputs (N, *in_shape) of a split."""
+    def example_arrays(self, x: Array, y: Array, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
+        """Arrays for plots of what a model with an objective makes of the first inputs (N, *in_shape) of a split.
+
+        Args:
+            normalizer: how they were scaled before they came to the model; None when they were not.
+        """
         return {}
 
     def next_logits(self, tokens: Array, state: Any = None) -> tuple[Tensor, Any]:

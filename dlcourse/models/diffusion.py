@@ -69,7 +69,7 @@ class Diffusion(Model):
         ShapeError: the sides of an image cannot be halved as often as there are levels.
     """
 
-    no_onnx = "its net takes the step beside the input, and a file has one input; .safetensors holds its weights"
+    no_onnx = "its net takes the step beside the input, and a file has one input"
     low: Array
     high: Array
     signal: Array
@@ -217,13 +217,13 @@ class Diffusion(Model):
         """Steps whose inputs a plot shows, from 0 to T, closer where there is little noise."""
         return sorted({round(self.steps * (k / (LEVELS - 1)) ** 2) for k in range(LEVELS)})
 
-    def example_arrays(self, x: Array, y: Array) -> dict[str, np.ndarray]:
+    def example_arrays(self, x: Array, y: Array, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
         """``noised`` (M, N, *in_shape): the first inputs at the steps ``noised_steps``, from 0 to T."""
         x = x[: SHOWN_IMAGES if len(self.in_shape) == 3 else SHOWN_POINTS].astype("float32")
         steps = self._levels
         noise = random.normal(x.shape, "diffusion/shown", 0)
         xp = backend.array_module(x)
-        found = [self._seen(self.noised(x, xp.full(len(x), t), noise)) for t in steps]
+        found = [self._seen(self.noised(x, xp.full(len(x), t), noise), normalizer) for t in steps]
         return {"noised": np.stack(found), "noised_steps": np.array(steps)}
 
     def plot_arrays(self, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
@@ -233,16 +233,16 @@ class Diffusion(Model):
         way = list(self.denoising(SHOWN_IMAGES if images else SHOWN_POINTS))
         times = np.array([t for t, _ in way])
         chosen = sorted({int(np.abs(times - level).argmin()) for level in self._levels})
-        found = np.stack([self._seen(way[i][1]) for i in chosen])
+        found = np.stack([self._seen(way[i][1], normalizer) for i in chosen])
         arrays = {"denoised": found, "denoised_steps": times[chosen]}
         if self.in_shape == (2,):
-            arrays["denoising_paths"] = np.stack([self._seen(x[:SHOWN_PATHS]) for _, x in way])
+            arrays["denoising_paths"] = np.stack([self._seen(x[:SHOWN_PATHS], normalizer) for _, x in way])
         return arrays
 
-    def _seen(self, x: Array) -> np.ndarray:
-        """For a plot: images in 0..1, others as they are."""
+    def _seen(self, x: Array, normalizer: Scaling | None) -> np.ndarray:
+        """For a plot: images in 0..1, others in the data's own units."""
         found = backend.to_host(x).astype("float32")
         if len(self.in_shape) != 3:
-            return found
+            return found if normalizer is None else (found * normalizer.scale + normalizer.shift).astype("float32")
         low, high = self.low.item(), self.high.item()
         return np.clip((found - low) / ((high - low) or 1.0), 0, 1)

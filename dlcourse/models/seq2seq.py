@@ -83,6 +83,7 @@ class Seq2Seq(Model):
 
     takes_tokens = True
     answers = True
+    no_onnx = "each step looks up the token that the one before has chosen"
     tasks = ("classification",)
     objective_units = {"loss": "nats", "sequence_accuracy": ""}
     answer_steps: Array

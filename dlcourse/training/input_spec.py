@@ -86,6 +86,8 @@ class InputSpec:
     """What makes tokens of a text; None where they are characters."""
     token_names: list[str] = field(default_factory=list)
     """One for each token, where the class names are not those."""
+    smallest: float | None = None
+    """Smallest value in the images that ``largest`` is from; None for other inputs, and where it is not known."""
 
     @classmethod
     def of(cls, data: Data) -> "InputSpec":
@@ -93,6 +95,7 @@ class InputSpec:
         dataset, x, targets = data.dataset, data.splits["train"].x, data.target_normalizer
         ranged = not dataset.tokens and x.ndim in (2, 3) and len(dataset.feature_names) == x.shape[-1]
         rows = np.asarray(x).reshape(-1, x.shape[-1]) if ranged else np.empty((1, 0))
+        images = None if dataset.tokens or x.ndim < 4 else x[:: -(-len(x) // _LOOKED_AT)]
         return cls(
             task=data.task,
             in_shape=list(data.in_shape),
@@ -106,7 +109,7 @@ class InputSpec:
             low=rows.min(axis=0).astype(float).tolist(),
             high=rows.max(axis=0).astype(float).tolist(),
             tokens=dataset.tokens,
-            largest=None if dataset.tokens or x.ndim < 4 else _largest(x[:: -(-len(x) // _LOOKED_AT)]),
+            largest=None if images is None else _largest(images),
             target_names=dataset.target_names,
             target_units=tuple(unit for _, unit in dataset.named_targets),
             every_step=data.every_step,
@@ -117,6 +120,7 @@ class InputSpec:
             class_counts=class_counts(data),
             tokenizer=dataset.tokenizer,
             token_names=[] if dataset.token_names == dataset.class_names else list(dataset.token_names),
+            smallest=None if images is None else float(images.min()),
         )
 
     @classmethod
@@ -222,6 +226,12 @@ class InputSpec:
                     "where the model was trained"
                 )
         return found
+
+    @property
+    def black_and_white(self) -> tuple[float, float]:
+        """The values of an image that are shown as black and as white."""
+        largest = self.largest or 255.0
+        return min(0.0, self.smallest or 0.0), 255.0 if largest > 127 else largest
 
     def other_scale(self, x: np.ndarray) -> str | None:
         """A sentence where images are far from the range of the training split, as 0..1 is from 0..255."""

@@ -12,6 +12,7 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.data.dataset import Data
+from dlcourse.data.normalizer import Normalizer
 from dlcourse.records.run import WEIGHT_SIZES, PredictionFacts
 from dlcourse.tensorfile import npz
 from dlcourse.training.atomic import to_json, write_bytes
@@ -73,7 +74,7 @@ def write_predictions(
             arrays.update(make())
 
     if getattr(model, "objective_units", None):
-        add("examples", lambda: _examples(model, loaders))
+        add("examples", lambda: _examples(model, loaders, data.normalizer))
     else:
         for split, loader in loaders.items():
             arrays.update(_split_arrays(split, data.splits[split], answering or model, loader, evaluator))
@@ -116,19 +117,19 @@ def _facts(data: Data, model: Any, names: Mapping[str, Any]) -> PredictionFacts:
     return facts
 
 
-def _examples(model: Any, loaders: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _examples(model: Any, loaders: Mapping[str, Any], normalizer: Normalizer) -> dict[str, np.ndarray]:
     """What a model with an objective makes of the first samples of the last split that is measured."""
     if not loaders:
         return {}
     x, y = next(iter(list(loaders.values())[-1].batches()))
     with no_grad():
-        return model.eval().example_arrays(x, y)
+        return model.eval().example_arrays(x, y, normalizer)
 
 
 def _samples(data: Data, model: Any) -> dict[str, np.ndarray]:
     """New inputs that a model draws."""
     count = SAMPLE_IMAGES if len(data.in_shape) == 3 else SAMPLE_VECTORS
-    return {"samples": as_kept(drawn_inputs(model, data.normalizer, count), InputSpec.of(data).largest)}
+    return {"samples": as_kept(drawn_inputs(model, data.normalizer, count), InputSpec.of(data))}
 
 
 def _split_arrays(

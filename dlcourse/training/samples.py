@@ -15,6 +15,7 @@ from dlcourse.records.writing import real_folder
 from dlcourse.tensorfile import npz
 from dlcourse.training.atomic import reporting_write_errors, write_bytes
 from dlcourse.training.callback import Callback
+from dlcourse.training.input_spec import InputSpec
 
 __all__ = ["KeepSamples", "as_kept", "drawn_inputs", "joined", "writes_text"]
 
@@ -39,16 +40,12 @@ def drawn_inputs(model: Any, normalizer: Scaling, count: int, seed: int = 0, **s
     return found * normalizer.scale + normalizer.shift
 
 
-def as_kept(found: np.ndarray, largest: float | None) -> np.ndarray:
-    """What :func:`drawn_inputs` gave as a folder keeps it: images in gray or color in bytes, all else in float32.
-
-    Args:
-        largest: the brightest value of the data; above 127 they are in 0..255.
-    """
+def as_kept(found: np.ndarray, inputs: InputSpec) -> np.ndarray:
+    """What :func:`drawn_inputs` gave as a folder keeps it: images in gray or color in bytes, all else in float32."""
     if found.ndim != 4 or found.shape[-1] not in (1, 3):
         return found.astype(np.float32)
-    scale = 1.0 if not largest or largest > 127 else 255 / largest
-    return np.round(np.clip(np.nan_to_num(found * scale), 0, 255)).astype(np.uint8)
+    black, white = inputs.black_and_white
+    return np.round(np.clip(np.nan_to_num((found - black) * (255 / (white - black))), 0, 255)).astype(np.uint8)
 
 
 def writes_text(data: Data, model: Any) -> bool:

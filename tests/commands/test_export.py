@@ -138,4 +138,6 @@ def test_a_model_that_onnx_cannot_say(tmp_path: Path, capsys: Any) -> None:
     run = trained({**CNN, "name": "knn", "model": {"name": "knn"}, "optimizer": "closed_form", "loss": None,
                    "metrics": ["accuracy"], "train": {"epochs": 1}}, tmp_path)  # fmt: skip
     assert export(run, tmp_path / "knn.onnx") == 2
-    assert "KNN in ONNX: an output of the model comes from code that is not recorded" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "KNN in ONNX: an output of the model comes from code that is not recorded" in said
+    assert f"--to {tmp_path / 'knn.safetensors'} writes its weights" in said

@@ -114,10 +114,10 @@ def test_samples_of_a_text(learned, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["sample", run_folder, "--length", "30", "--out", str(tmp_path / "text.txt")]) == 0
     assert len((tmp_path / "text.txt").read_text()) == 31
     for wrong, message in (
-        (["--top-k", "0"], "count and top_k are at least 1"),
-        (["--top-p", "1.5"], "top_p is above 0 and at most 1"),
-        (["--count", "0"], "at least 1"),
-        (["--temperature", "-1"], "at least 0"),
+        (["--top-k", "0"], "top_k is at least 1, got 0"),
+        (["--top-p", "2"], "top_p is above 0 and at most 1, got 2"),
+        (["--count", "0"], "count is at least 1, got 0"),
+        (["--temperature", "-1"], "temperature is at least 0, got -1"),
         (["7"], "has no character '7'"),
     ):
         assert main(["sample", run_folder, *wrong]) == 2

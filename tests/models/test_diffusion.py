@@ -209,6 +209,9 @@ def test_samples_are_a_function_of_the_seed_and_come_from_the_average(tmp_path: 
     others = [["--seed", "2"], ["--seed", "1", "--steps", "6"], ["--seed", "1", "--eta", "0.5"]]
     assert all(not np.array_equal(first, sampled("--steps", "5", *more)) for more in others)
     np.testing.assert_array_equal(sampled("--sampler", "ddpm"), sampled("--sampler", "ddpm", "--steps", "50"))
+    with np.load(Path(folder) / "predictions.npz") as arrays:  # all in the data's own units
+        for ends in (arrays["denoised"][-1], arrays["denoising_paths"][-1]):
+            np.testing.assert_allclose(ends[:5], arrays["samples"][:5], atol=1e-5)
     trained = dl.load_run(folder)
     scale, shift = trained.normalizer.scale, trained.normalizer.shift
     np.testing.assert_allclose(trained.model.generate(5, 0).numpy() * scale + shift, sampled(), atol=1e-5)

@@ -1,5 +1,6 @@
 """The encoder-decoder: what its equations say, what padding changes (nothing), and how a run answers texts."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,15 @@ def test_a_run_measures_draws_and_goes_on_exactly(learned: Any, tmp_path: Path) 
     again = dl.run(CONFIG, overrides={"train.steps": 24}, resume=half.folder, quiet=True, plots=False)
     for name, array in learned.model.state_dict().items():
         np.testing.assert_array_equal(array, again.model.state_dict()[name])
+
+
+def test_it_learns_a_batch_by_heart(capsys: pytest.CaptureFixture) -> None:
+    few = {"train.batch_size": 4, "data.samples": 70, "optimizer.lr": 0.05}
+    found = dl.run(CONFIG, overfit_batch=True, overrides=few)
+    assert re.search(
+        r"memorized the first batch \(4 samples\): .* ([0-9]+) of \1 labels right", capsys.readouterr().out
+    )
+    assert found.metrics["train"]["sequence_accuracy"] == 1
 
 
 def test_a_run_answers_texts(learned: Any, capsys: pytest.CaptureFixture) -> None:
