@@ -182,6 +182,15 @@ def decode(tokens: np.ndarray, class_names: Sequence[str], tokenizer: BytePairs 
     return "".join(_character(class_names[token]) for token in tokens)
 
 
+def shown_tokens(names: Sequence[str], tokenizer: BytePairs | None = None) -> list[str]:
+    """What tokens are called in a picture: those of bytes by the text that they stand for, where it is whole."""
+    if tokenizer is None:
+        return list(names)
+    texts = [content.decode("utf-8", "replace") for content in tokenizer.contents]
+    shown = ["".join(map(_name, text)) for text in texts]
+    return [name if "\ufffd" in text else text for name, text in zip(names, shown, strict=True)]
+
+
 def beginning(class_names: Sequence[str], tokenizer: BytePairs | None = None) -> str:
     """What a text begins with where nothing is given: the end of a line, or where a token is a character, the first,
     which in most texts is that."""

@@ -149,23 +149,24 @@ def _into_last_linear(model: Module, x: Array) -> Tensor:
 
 
 def filters(model: Module, layer: Layer | None = None) -> Tensor:
-    """The weight (K, kh, kw, C) of a convolution: the patterns that its K channels look for.
+    """The weight (K, kh, kw, C) of a convolution, of one along a sequence (K, k, C): the patterns that its K channels
+    look for.
 
     Args:
         model: any.
         layer: a module or its dotted name; None: the first convolution that the model holds.
     Raises:
-        ArgumentError: there is no convolution of images, or the layer is none.
+        ArgumentError: there is no convolution, or the layer is none.
     """
     require_module(model)
     if layer is None:
         for each in model.modules():
-            if isinstance(each, Convolution) and each.axes == 2:
+            if isinstance(each, Convolution):
                 return each.weight.detach()
         raise ArgumentError(no_convolution("filters", "saliency"))
     module = module_of(model, layer)
-    if not isinstance(module, Convolution) or module.axes != 2:
-        raise ArgumentError(f"filters: {layer!r} is a {type(module).__name__}, expected a convolution of images")
+    if not isinstance(module, Convolution):
+        raise ArgumentError(f"filters: {layer!r} is a {type(module).__name__}, expected a convolution")
     return module.weight.detach()
 
 

@@ -217,10 +217,10 @@ class RunView(Folder):
         return {str(each.get("rule")): str(each.get("text")) for each in found or [] if isinstance(each, dict)}
 
     @property
-    def loss(self) -> str:
-        """What the cost is called."""
-        named = as_dict(self.config.get("loss")).get("name")
-        return str(self.facts.get("loss") or named or "cost")
+    def loss_label(self) -> str:
+        """What training reduces, for an axis: the loss by its name, a model's own objective with its unit."""
+        name = self.facts.get("loss") or as_dict(self.config.get("loss")).get("name")
+        return f"training loss: {self.metric_name(str(name))}" if name else f"training {self.metric_label('loss')}"
 
     @property
     def metrics(self) -> dict[str, dict[str, float]]:

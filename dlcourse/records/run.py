@@ -160,6 +160,8 @@ class ExplanationFacts(TypedDict):
     """What each row or column of maps is called, in lines."""
     layers: NotRequired[list[list[str]]]
     layer: NotRequired[str]
+    along_steps: NotRequired[bool]
+    """Whether a filter's rows are input channels and its columns the steps of a sequence."""
     queries: NotRequired[list[list[str]]]
     """Of each map of attention the tokens that look, one a row."""
     keys: NotRequired[list[list[str]]]

@@ -15,6 +15,7 @@ from dlcourse import backend, explain
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.data.dataset import Data
 from dlcourse.data.normalizer import Normalizer
+from dlcourse.data.text import shown_tokens
 from dlcourse.nn import MultiheadAttention
 from dlcourse.nn.calls import in_evaluation
 from dlcourse.nn.conv import Convolution
@@ -149,10 +150,14 @@ def attributions(model: Any, given: Shown, methods: Sequence[str], layer: str | 
 
 
 def filters(model: Any, layer: str | None = None) -> Picture:
-    """The filters of a convolution, by default of the first one: (K, kh, kw, C)."""
-    weight = explain.filters(model, layer).numpy().astype(np.float32)[:MAX_FILTERS]
-    name = layer or next(name for name, each in model.named_modules() if isinstance(each, Convolution))
-    return Picture({"filters": weight}, {"layer": name})
+    """The filters of a convolution, by default of the first one: (K, kh, kw, C), along a sequence (K, C, k, 1)."""
+    name = layer or next((name for name, each in model.named_modules() if isinstance(each, Convolution)), None)
+    weight = explain.filters(model, name).numpy().astype(np.float32)[:MAX_FILTERS]
+    if weight.ndim == 4 and weight.shape[1] == 1 < weight.shape[2]:  # a sequence is an image of one row
+        weight = weight[:, 0]
+    if weight.ndim == 4:
+        return Picture({"filters": weight}, {"layer": name or ""})
+    return Picture({"filters": weight.swapaxes(1, 2)[..., None]}, {"layer": name or "", "along_steps": True})
 
 
 def activation_maps(model: Any, given: Shown, layers: Sequence[str]) -> Picture:
@@ -233,23 +238,27 @@ def write(folder: Path, pictures: dict[str, Picture]) -> None:
 
 def explain_run(folder: Path, data: Data, model: Any, measured: Sequence[str]) -> None:
     """Write what costs little: of a convolutional net that classifies images its first filters, the maps that it makes
-    of an image, and saliency and Grad-CAM of the first image of some classes; of a model of tokens with attention where
-    it looks.
+    of an image, and saliency and Grad-CAM of the first image of some classes; of one of series its first filters; of a
+    model of tokens with attention where it looks.
 
     Args:
         measured: the splits that the run measures.
     """
     split = next((name for name in _REPORTED if name in measured), None)
     if data.dataset.tokens and split:
-        picture = attention(model, data.splits[split].x[:MAX_IMAGES], data.dataset.token_names)
+        names = shown_tokens(data.dataset.token_names, data.dataset.tokenizer)
+        picture = attention(model, data.splits[split].x[:MAX_IMAGES], names)
         if picture is not None:
             picture.facts["split"] = split
             write(folder, {"attention": picture})
         return
-    convolutions = any(isinstance(each, Convolution) and each.axes == 2 for each in model.modules())
+    axes = {each.axes for each in model.modules() if isinstance(each, Convolution)}
+    if axes and len(data.in_shape) == 2:
+        write(folder, {"filters": filters(model)})
+        return
     predicts = not getattr(model, "objective_units", None)
     of_images = predicts and data.task == "classification" and len(data.in_shape) == 3 and data.in_shape[2] in (1, 3)
-    if not (convolutions and of_images and split):
+    if not (2 in axes and of_images and split):
         return
     subset = data.splits[split]
     rows = np.unique(subset.y, return_index=True)[1][:MAX_IMAGES]

@@ -10,13 +10,21 @@ from hypothesis import strategies as st
 
 from dlcourse.data import Data, prepare
 from dlcourse.data.byte_pairs import BytePairs, pieces
-from dlcourse.data.text import decode, encode, token_sizes
+from dlcourse.data.text import decode, encode, shown_tokens, token_sizes
 from dlcourse.errors import ConfigError, DataError
 
 TEXT = "the cat sat on the mat; that cat's hat is the hat that the cat sat on.\n\n  The end of 1234 hats\n" * 4
 ODD = "ab c'sdmtlvre  \n\t1²½Ⅳ一éßあ🎉\u00a0\u2003\u0085\x1c_-—ſ\u200d\u0301"
 """Letters, numbers and spaces of all kinds, and what is none of them."""
 ENGLISH = BytePairs.train(TEXT, 280)
+
+
+def test_tokens_are_shown_as_the_text_that_they_stand_for() -> None:
+    shown = shown_tokens(ENGLISH.names, ENGLISH)
+    assert {" the", "hat", "\\n", " "} <= set(shown) and "Ġthe" in ENGLISH.names
+    odd = [name for name, text in zip(ENGLISH.names, shown, strict=True) if len(name) == 1 and text == name != " "]
+    assert len(set(shown)) == len(shown) and len(odd) > 200  # of one byte that is no text the name stays
+    assert shown_tokens(("a", "\\n")) == ["a", "\\n"]
 
 
 def test_merges_by_hand() -> None:

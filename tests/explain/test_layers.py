@@ -9,6 +9,8 @@ import dlcourse as dl
 from dlcourse import explain, nn, registry
 from dlcourse.errors import ArgumentError, UserError
 from dlcourse.explain import embedding
+from dlcourse.models import Conv1D
+from dlcourse.training import explanations
 
 
 def images(count: int, *shape: int) -> np.ndarray:
@@ -57,6 +59,13 @@ def test_activations_are_what_the_layers_give(device: str) -> None:
     np.testing.assert_allclose(explain.features(model, x, batch_size=2).numpy(), every["3"].numpy(), atol=1e-6)
     assert explain.features(model, x, "1").shape == (3, 144)
     assert explain.filters(model).shape == explain.filters(model, "0").shape == (4, 3, 3, 3)
+
+
+def test_filters_along_a_sequence_have_a_row_for_each_channel() -> None:
+    for model in (nn.Sequential(nn.Conv1d(4, 6, 3)), Conv1D((9, 4), 2, channels=[6, 5])):
+        weight, picture = explain.filters(model).numpy().reshape(6, 3, 4), explanations.filters(model)
+        np.testing.assert_array_equal(picture.arrays["filters"], weight.swapaxes(1, 2)[..., None])
+        assert picture.facts["along_steps"]
 
 
 def test_a_module_called_twice_gives_its_last_output() -> None:

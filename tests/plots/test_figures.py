@@ -651,6 +651,19 @@ def test_a_bias_below_its_standard_error_is_marked_and_not_drawn(tmp_path: Path)
     assert np.isfinite(lines["variance"].get_ydata()).all()
 
 
+def test_a_panel_whose_points_all_failed_is_left_out(tmp_path: Path) -> None:
+    state = json.loads((folders.learning_sweep(tmp_path, (1, 3, 9)) / "sweep.json").read_text())
+    for point in state["points"][:6]:
+        point |= {"status": "failed", "error": "no memory", "metrics": {}}
+    (tmp_path / "sweep.json").write_text(json.dumps(state))
+    (plot,) = (each for each in plots() if each.name == "learning_curve")
+    figure, _ = plot.draw(open_view(tmp_path))
+    assert [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes if axes.get_visible()] == [
+        "degree 3",
+        "degree 9",
+    ]
+
+
 def titles(folder: Path) -> dict[str, str]:
     found = {}
     for plot, view in fitting(folder):

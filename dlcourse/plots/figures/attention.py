@@ -72,4 +72,4 @@ def _draw(axes: Axes, panel: Panel, side: float) -> None:
 
 def _shown(token: str, letters: int) -> str:
     """The first letters of a token; what cannot be seen as one sign."""
-    return SIGNS.get(token, token[:letters])
+    return SIGNS.get(token) or "".join(SIGNS.get(letter, letter) for letter in token)[:letters]

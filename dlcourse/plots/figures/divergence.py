@@ -41,7 +41,7 @@ class Divergence(Plot):
                 label="infinite or not a number",
             )
         axes.axvline(at, color=style.GREY, lw=1.2, ls=":", zorder=1, label=f"diverged (step {number(at)})")
-        axes.set(xlabel="step", ylabel=f"training loss: {view.metric_name(view.loss)}")
+        axes.set(xlabel="step", ylabel=view.loss_label)
         whole_ticks(axes)
         layout.legend(axes)
         layout.headline(figure, _title(steps[finite], losses[finite], at))

@@ -24,6 +24,13 @@ class Filters(Plot):
         bytes_ = np.clip(255 * (0.5 + weight / np.where(spread == 0, 1, spread)), 0, 255).round().astype(np.uint8)
         layer = f"{view.model}: filters of the layer {found.facts.get('layer') or '?'}"
         size = f"{weight.shape[1]} x {weight.shape[2]}"
+        if found.facts.get("along_steps") is True:
+            mosaic = Mosaic(bytes_, [""] * len(bytes_), 8 if len(bytes_) <= 32 else 16)
+            layout.headline(mosaic.figure, layer)
+            return mosaic.figure, (
+                f"Each image is one filter, scaled by itself: a row for each input channel, a column for each of its "
+                f"{weight.shape[2]} steps; gray where its weight is 0, bright where it is positive."
+            )
         if weight.shape[3] in (1, 3):
             mosaic = Mosaic(bytes_, [""] * len(bytes_), 8 if len(bytes_) <= 32 else 16)
             layout.headline(mosaic.figure, layer)

@@ -8,7 +8,7 @@ from dlcourse.plots.figures.error_curve import draw_splits, measured_twice, orde
 from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.sweep_view import Axis, Setting, SweepView
 from dlcourse.plots.text import SAMPLE_PATHS, axis_name, capital
-from dlcourse.text import show_value
+from dlcourse.text import SPLITS, show_value
 
 
 class LearningCurve(Plot):
@@ -48,12 +48,15 @@ class LearningCurve(Plot):
 
 
 def _families(view: SweepView, samples: Axis, other: Axis | None) -> dict[str, list[Setting]]:
+    """The settings of each panel, by its title; without those that all failed."""
     if other is None:
         return {"": ordered(samples, view.settings)}
-    return {
+    families = {
         f"{axis_name(other.path)} {show_value(value)}": ordered(samples, other.settings_at(value, view.settings))
         for value in other.values
     }
+    measured = {label: [view.values(split, settings) for split in SPLITS] for label, settings in families.items()}
+    return {label: each for label, each in families.items() if np.isfinite(np.concatenate(measured[label])).any()}
 
 
 def _learning_title(view: SweepView, samples: Axis, families: dict[str, list[Setting]]) -> str:

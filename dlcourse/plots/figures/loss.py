@@ -64,7 +64,7 @@ class Loss(Plot):
         scale_y(axes, [loss], held=True)
         if view.status == "diverged" and axes.get_yscale() == "log":
             cap(axes, [loss])
-        axes.set_ylabel(f"training loss: {view.metric_name(view.loss)}")
+        axes.set_ylabel(view.loss_label)
         scaled = as_dict(view.config.get("data")).get("normalize_target") == "standardize"
         step_axis(axes, view)
         if noisy or marked:

@@ -38,7 +38,7 @@ class RangeTest(Plot):
         )
         hold(axes, [losses])
         log_x(axes)
-        axes.set(xlabel="learning rate", ylabel=f"training loss: {view.metric_name(view.loss)}")
+        axes.set(xlabel="learning rate", ylabel=view.loss_label)
         layout.legend(axes)
         layout.headline(figure, f"The loss falls until the rate is {number(best, 2)}; a third of it is a rate to try")
         return figure, "Each step has a higher rate than the one before; beyond the least loss steps are too long."
