@@ -28,4 +28,11 @@ def test_a_step_of_a_stack(sweeps, monkeypatch, hidden):
 
 def test_the_table(sweeps):
     row = {"name": "softmax", "stacked_s": 2.0, "points_s": 9.0, "ratio": 4.5, "step_ms": 20.0, "torch_ms": 50.0}
-    assert sweeps.table([row]).splitlines()[2] == "| softmax | 2.0 | 9.0 | 4.50 | 20.0 | 50.0 | 2.50 |"
+    rows = [{**row, "difference": 2e-6, "agree": True}, {**row, "difference": 0.1, "agree": False}]
+    lines = sweeps.table([*rows, {"name": "the rate 1e+38 among others", "agree": True}]).splitlines()
+    assert lines[2] == "| softmax | 2.0 | 9.0 | 4.50 | 2e-06 | 20.0 | 50.0 | 2.50 |"
+    assert "1e-01 (NOT THE SAME)" in lines[3] and lines[-1].endswith("others: leaves them as they are")
+
+
+def test_a_rate_that_diverges_changes_no_other_point(sweeps):
+    assert sweeps.leaves_others_alone()

@@ -85,6 +85,15 @@ CASES = {
 }
 
 
+TOLERANCE = {"line search": 1e-3, "float16": 5e-3}
+"""Relative; a line search amplifies rounding, 16 bits round more."""
+
+
+def allowed(name):
+    """How far a case may differ."""
+    return TOLERANCE.get(name, 2e-6)
+
+
 def difference(one, other):
     """The largest difference, relative to the largest number where that is above 1."""
     one, other = (np.asarray(each, dtype=np.float64) for each in (one, other))

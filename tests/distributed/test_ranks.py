@@ -2,11 +2,7 @@
 
 import json
 import os
-import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,71 +12,27 @@ import pytest
 import dlcourse as dl
 from dlcourse.backend import collectives, random
 from dlcourse.distributed import launch
-
-PROGRAM = Path(__file__).with_name("program.py")
-MPIRUN = shutil.which("mpirun", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
-CONFIG = """
-name: ranks
-data: {name: synthetic_images, samples: 256, image_size: 8, split: {val: 56}}
-model: {name: mlp, hidden: [16], batch_norm: true, dropout: 0.2}
-loss: cross_entropy
-optimizer: {name: adam, lr: 1e-2, schedule: {name: cosine}}
-train: {epochs: 60, batch_size: 20, checkpoint_every: 5, eval_every: 20, log_every: 100, watch: true}
-metrics: [accuracy, cross_entropy]
-"""
-TOLERANCE = {"line search": 1e-3, "float16": 5e-3}
-"""Relative; a line search amplifies rounding, 16 bits round more. Others 2e-6."""
-BROKEN = """
-from dlcourse.backend import collectives
-from dlcourse.models import MLP
-from dlcourse.registry import register
-
-@register("model", "broken")
-class Broken(MLP):
-    calls = 0
-    def forward(self, x):
-        self.calls += self.training
-        if self.calls == 5 and collectives.group().rank == 1:
-            raise RuntimeError("a broken part")
-        return super().forward(x)
-"""
+from tests.distributed import launching, program
+from tests.distributed.launching import (
+    CONFIG,
+    MPIRUN,
+    PROGRAM,
+    ROOT,
+    after_checkpoint,
+    finished,
+    ranks_of,
+    run_folder,
+    start,
+    together,
+)
 
 needs_mpi = pytest.mark.skipif(MPIRUN is None, reason="needs mpirun: pip install 'dlcourse[mpi]'")
-
-
-def command(ranks: int, *words: str) -> list[str]:
-    return [str(MPIRUN), "--oversubscribe", "-n", str(ranks), sys.executable, *words]
-
-
-def environment() -> dict[str, str]:
-    as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    return {**os.environ, **as_root, "OMP_NUM_THREADS": "1", "OMPI_MCA_mpi_yield_when_idle": "1"}
-
-
-def start(ranks: int, *words: str, cwd: Path) -> subprocess.Popen:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command(ranks, *words), cwd=cwd, env=environment(), start_new_session=True, **pipes)
-
-
-def finished(process: subprocess.Popen) -> str:
-    try:
-        return process.communicate(timeout=120)[0]
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise AssertionError(f"does not end: {process.communicate()[0]}") from None
-
-
-def together(ranks: int, *words: str, cwd: Path) -> tuple[int, str]:
-    process = start(ranks, "-m", "dlcourse", *words, cwd=cwd)
-    text = finished(process)
-    return process.returncode, text
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ranks")
-    (folder / "config.yaml").write_text(CONFIG)
-    (folder / "broken.py").write_text(BROKEN)
+    launching.write(folder)
     return folder
 
 
@@ -91,7 +43,7 @@ def alone(place: Path) -> Any:
 
 @pytest.fixture(scope="module", params=[2, 3])
 def compared(request: pytest.FixtureRequest, place: Path) -> dict:
-    text = finished(start(request.param, str(PROGRAM), str(place), cwd=PROGRAM.parents[2]))
+    text = finished(start(request.param, str(PROGRAM), str(place), cwd=ROOT))
     result = place / "result.json"
     assert result.is_file(), text
     found = json.loads(result.read_text())
@@ -101,33 +53,8 @@ def compared(request: pytest.FixtureRequest, place: Path) -> dict:
 
 @needs_mpi
 def test_several_ranks_are_one_run_to_rounding(compared: dict) -> None:
-    off = {
-        (name, part): error
-        for name, parts in compared.items()
-        for part, error in parts.items()
-        if error > TOLERANCE.get(name, 2e-6)
-    }
+    off = {name: parts for name, parts in compared.items() if max(parts.values()) > program.allowed(name)}
     assert len(compared) > 12 and not off
-
-
-def run_folder(place: Path) -> Path:
-    (folder,) = place.glob("*/*/")
-    return folder
-
-
-def after_checkpoint(process: subprocess.Popen, place: Path) -> Path:
-    """The run's folder, once there is a checkpoint in it."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        if list(place.glob("*/*/checkpoints/latest.json")):
-            return run_folder(place)
-        time.sleep(0.05)
-    raise AssertionError(f"no checkpoint: {finished(process)}")
-
-
-def ranks_of(process: subprocess.Popen) -> list[int]:
-    """The processes that mpirun started."""
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
 @needs_mpi

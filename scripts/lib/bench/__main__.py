@@ -56,6 +56,7 @@ def main() -> int:
     parser.add_argument("--numpy", action="store_true", help="ours with NumPy alone as a third column")
     parser.add_argument("--also", action="store_true", help="closed forms against scikit-learn, after the workloads")
     parser.add_argument("--sweeps", action="store_true", help="stacked sweeps alone, by processor time (minutes)")
+    parser.add_argument("--ranks", action="store_true", help="several ranks alone: equality, failure, speed (minutes)")
     parser.add_argument("--steps", type=int, help="of each run of --sweeps (default: 1,500)")
     parser.add_argument("--json", type=Path, help="write all numbers here")
     parser.add_argument("--worker", nargs=3, metavar=("SIDE", "WORKLOAD", "VARIANT"), help=argparse.SUPPRESS)
@@ -69,11 +70,8 @@ def main() -> int:
         import gpu
 
         return gpu.main(args)
-    if args.sweeps:
-        import sweeps
-
-        print(sweeps.table(sweeps.measure(args.steps)))
-        return 0
+    if args.sweeps or args.ranks:
+        return measure_many(args)
     if "mlp100" in (args.only or []):
         parser.error("mlp100 is for --device cuda")
     chosen = [WORKLOADS[name] for name in args.only or WORKLOADS]
@@ -90,6 +88,24 @@ def main() -> int:
         found = {"about": about, "rounds": args.rounds, "rows": rows, "also": also}
         args.json.write_text(json.dumps(found, indent=1) + "\n")
     return 0 if all(row["agree"] for row in rows + also) else 1
+
+
+def measure_many(args: argparse.Namespace) -> int:
+    """Many models at once, and many processes for one."""
+    found = {}
+    if args.sweeps:
+        import sweeps
+
+        found["sweeps"] = sweeps.measure(args.steps)
+        print(sweeps.table(found["sweeps"]))
+    if args.ranks:
+        import ranks
+
+        found["ranks"] = ranks.measure(args.rounds)
+        print(f"\n{ranks.table(found['ranks'])}" if found["ranks"] else "")
+    if args.json:
+        args.json.write_text(json.dumps({"about": {"machine": machine()}, **found}, indent=1) + "\n")
+    return 0 if all(row["agree"] is not False for rows in found.values() for row in rows) else 1
 
 
 def measure(workload: Workload, args: argparse.Namespace) -> dict:

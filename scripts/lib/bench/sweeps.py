@@ -1,7 +1,8 @@
 """Stacked sweeps against the same sweep point by point, and a step of the stack against PyTorch's `torch.func`.
 
-Each side runs in a process of its own and says the processor time of all its threads, which a busy machine changes
-least. Point by point only every sixteenth point is run: the others take as long, and all of them an hour.
+Both ways have to end with the same losses, and a rate that diverges has to leave the other points as they are. Each
+side runs in a process of its own and says the processor time of all its threads, which a busy machine changes least.
+Point by point only every sixteenth point is run: the others take as long, and all of them an hour.
 """
 
 import argparse
@@ -39,6 +40,9 @@ MLP: dict[str, Any] = {
     "train": {"steps": 1500, "batch_size": 64},
 }
 SWEEPS = {"softmax": SOFTMAX, "mlp": MLP}
+EQUAL = 1e-3
+"""How far the losses of a point may differ from those of the point by itself, relative, after 1,500 float32 steps."""
+DIVERGED = 1e38
 SIZES = {"softmax": (200, 3072, None, 10), "mlp": (64, 784, 100, 10)}
 """Batch, inputs, hidden units, classes."""
 
@@ -50,23 +54,47 @@ def measure(steps: int | None) -> list[dict]:
         stacked, alone = (_child("sweep", name, way, str(steps or 0)) for way in ("stacked", "points"))
         row = {"name": name, "stacked_s": stacked["seconds"], "points_s": alone["seconds"] * alone["scale"]}
         row["ratio"] = row["points_s"] / row["stacked_s"]
+        row["difference"] = _difference(stacked["losses"], alone["losses"])
+        row["agree"] = row["difference"] <= EQUAL
         row["step_ms"] = _child("step", name, "ours", "0")["seconds"] * 1e3
         row["torch_ms"] = _child("step", name, "torch", "0")["seconds"] * 1e3
         rows.append(row)
         print(json.dumps(row), file=sys.stderr)
-    return rows
+    return [*rows, {"name": f"the rate {DIVERGED:g} among others", "agree": leaves_others_alone()}]
+
+
+def _difference(one: list[list[float]], other: list[list[float]]) -> float:
+    """The largest, relative."""
+    a, b = np.array(one), np.array(other)
+    return float(np.max(np.abs(a - b) / np.abs(b)))
+
+
+def leaves_others_alone() -> bool:
+    """Whether a point that diverges ends so, and changes no bit of the other points' metrics."""
+    config = {**SOFTMAX, "data": {"name": "spirals", "split": {"val": 0.2}}, "train": {"steps": 50, "batch_size": 20}}
+    with_it, without = (
+        _swept({**config, "sweep": {"grid": {"optimizer.lr": rates}}}, True)
+        for rates in ([0.01, DIVERGED, 0.1], [0.01, 0.1])
+    )
+    ended = [point.status for point in with_it] == ["done", "diverged", "done"]
+    return ended and [with_it[i].metrics for i in (0, 2)] == [point.metrics for point in without]
 
 
 def table(rows: list[dict]) -> str:
     """As Markdown."""
-    lines = [
-        f"| {COUNT} points | stacked s | point by point s | ratio | a step ms | torch.func ms | ratio |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    columns = "stacked s | point by point s | ratio | largest difference | a step ms | torch.func ms | ratio"
+    lines = [f"| {COUNT} points | {columns} |", "|---|---|---|---|---|---|---|---|"]
+    notes = []
     for r in rows:
+        if "ratio" not in r:
+            notes.append(f"\n{r['name']}: {'leaves them as they are' if r['agree'] else 'CHANGES THEM'}")
+            continue
+        same = f"{r['difference']:.0e}{'' if r['agree'] else ' (NOT THE SAME)'}"
         peer = f"{r['step_ms']:.1f} | {r['torch_ms']:.1f} | {r['torch_ms'] / r['step_ms']:.2f}"
-        lines.append(f"| {r['name']} | {r['stacked_s']:.1f} | {r['points_s']:.1f} | {r['ratio']:.2f} | {peer} |")
-    return "\n".join(lines)
+        lines.append(
+            f"| {r['name']} | {r['stacked_s']:.1f} | {r['points_s']:.1f} | {r['ratio']:.2f} | {same} | {peer} |"
+        )
+    return "\n".join([*lines, *notes])
 
 
 def _child(*words: str) -> dict:
@@ -77,28 +105,30 @@ def _child(*words: str) -> dict:
 
 
 def sweep(name: str, way: str, steps: int) -> dict:
-    """The processor time of a sweep, and by how much to multiply it for all points."""
-    from dlcourse.sweeps import run_sweep
-
+    """The processor time of a sweep, by how much to multiply it for all points, and the losses of those compared."""
     chosen = RATES if way == "stacked" else RATES[::SAMPLED]
     config = {**SWEEPS[name], "sweep": {"grid": {"optimizer.lr": chosen}}}
     if steps:
         config["train"] = {**config["train"], "steps": steps}
+    first = {**config, "train": {**config["train"], "steps": 1}, "sweep": {"grid": {"optimizer.lr": RATES[:2]}}}
+    _swept(first, way == "stacked")  # loads what there is to load
+    began = time.process_time()
+    points = _swept(config, way == "stacked")
+    seconds = time.process_time() - began
+    assert all(point.status == "done" for point in points)
+    compared = points[::SAMPLED] if way == "stacked" else points
+    losses = [[value for name, value in p.metrics.items() if "cross_entropy" in name] for p in compared]
+    return {"seconds": seconds, "scale": COUNT / len(chosen), "losses": losses}
+
+
+def _swept(config: dict[str, Any], stacked: bool) -> list[Any]:
+    """The points of a sweep, whose folders are gone."""
+    from dlcourse.sweeps import run_sweep
+
     with tempfile.TemporaryDirectory() as out:
-        first = {**config, "train": {**config["train"], "steps": 1}, "sweep": {"grid": {"optimizer.lr": RATES[:2]}}}
-        options: dict[str, Any] = {
-            "device": "cpu",
-            "out": out,
-            "quiet": True,
-            "plots": False,
-            "stack": way == "stacked",
-        }
-        run_sweep(first, **options)  # loads what there is to load
-        began = time.process_time()
-        found = run_sweep(config, **options)
-        seconds = time.process_time() - began
-    assert all(point.status == "done" and point.folder for point in found.points)
-    return {"seconds": seconds, "scale": COUNT / len(chosen)}
+        found = run_sweep(config, device="cpu", out=out, quiet=True, plots=False, stack=stacked)
+        assert all(point.folder for point in found.points)
+    return found.points
 
 
 def our_step(name: str) -> Any:
