@@ -19,7 +19,11 @@ COMMON = frozenset(field.name for field in fields(DataOptions))
 
 
 def prepare(
-    section: Mapping[str, Any], seed: int, schema: DataSchema | None = None, dataset: Dataset | None = None
+    section: Mapping[str, Any],
+    seed: int,
+    schema: DataSchema | None = None,
+    dataset: Dataset | None = None,
+    like: Data | None = None,
 ) -> Data:
     """Load the data set that a section names, split it, and fit the normalizer on the training split.
 
@@ -29,6 +33,8 @@ def prepare(
         schema: what a trained model knows of columns and classes, by which a table or arrays are read then: a file of
             few rows need not show all categories.
         dataset: what an earlier call has read for a section that differs in its fold alone.
+        like: what an earlier call has made of a section that differs in the data set's own seed alone: as many samples
+            are split in the same way.
     Raises:
         ConfigError: a key or a split that cannot be.
         DataError: the data are not as they should be.
@@ -43,7 +49,10 @@ def prepare(
     if dataset.tokens and options.normalize != "none":
         raise ConfigError("data.normalize: has no meaning for a sequence of tokens; leave the key out")
     check_augment(options.augment, dataset.x, dataset.y, classes=dataset.task == "classification")
-    index = _split(dataset, options, seed)
+    if like is not None and _splits_alike(dataset, like.dataset, options):
+        index = {name: split.index for name, split in like.splits.items()}
+    else:
+        index = _split(dataset, options, seed)
     if dataset.fill_missing:
         dataset = _filled(dataset, _statistics(dataset, index["train"]))
     splits = {}
@@ -123,6 +132,13 @@ def _split(dataset: Dataset, options: DataOptions, seed: int) -> splitting.Split
     if options.limit:
         index = {subset: rows[: getattr(options.limit, subset)] for subset, rows in index.items()}
     return index
+
+
+def _splits_alike(one: Dataset, other: Dataset, options: DataOptions) -> bool:
+    """Whether the numbers of samples alone say how a data set is split, and are those of another one."""
+    by_class = options.stratify or options.only_classes
+    sizes = [[len(each.y), *((name, len(y)) for name, (_, y) in each.own_splits.items())] for each in (one, other)]
+    return not by_class and sizes[0] == sizes[1]
 
 
 def _target_normalizer(dataset: Dataset, train: np.ndarray, options: DataOptions) -> TargetNormalizer | None:

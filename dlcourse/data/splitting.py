@@ -1,5 +1,6 @@
 """Split samples into training, validation and test: each index belongs to at most one, by the seed alone."""
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -78,8 +79,16 @@ def by_fold(
 
 def _order(count: int, seed: int, purpose: str, labels: np.ndarray | None, shuffle: bool) -> np.ndarray:
     """All samples at random or as they are; with labels class by class."""
-    order = generator(seed, purpose).permutation(count) if shuffle else np.arange(count)
+    order = _permutation(count, seed, purpose) if shuffle else np.arange(count)
     return order if labels is None else order[np.argsort(labels[order], kind="stable")]
+
+
+@functools.lru_cache(4)
+def _permutation(count: int, seed: int, purpose: str) -> np.ndarray:
+    """Kept, as the folds and the resamples of a sweep are cut from the same order."""
+    order = generator(seed, purpose).permutation(count)
+    order.flags.writeable = False
+    return order
 
 
 def _counts(samples: int, sizes: Mapping[str, float | int]) -> dict[str, int]:

@@ -8,6 +8,7 @@ are the ordinary run defines; a test checks that both give the same.
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from dlcourse import registry
 from dlcourse.backend import Backend
 from dlcourse.data import prepare
 from dlcourse.data.dataset import Data, Dataset
+from dlcourse.sweeps import resample
+from dlcourse.sweeps.statistics import decompose
 from dlcourse.training.atomic import finite
 
 MIN_POINTS = 500
@@ -52,8 +55,6 @@ def unsupported_reason(config: Mapping[str, Any], device: Backend) -> str | None
         return "data.target: several targets are measured each by itself, which stacked points are not"
     if not device.is_host:
         return f"device {device.kind}: stacked points are solved on the CPU"
-    if config["sweep"] and config["sweep"]["resample"]:
-        return "sweep.resample: its fits run one by one; an axis data.seed with kfold draws training sets that stack"
     unwanted = {
         "data.augment": data["augment"],
         "data.bootstrap": data["bootstrap"] is not None,
@@ -88,20 +89,26 @@ def solve(configs: Sequence[Mapping[str, Any]]) -> list[Outcome | None]:
     stacks: dict[Any, list[tuple[Data, list[int]]]] = defaultdict(list)
     outcomes: list[Outcome | None] = [None] * len(configs)
     read: dict[str, Dataset] = {}  # the last, of which the folds come one after another
+    alike: dict[str, Data] = {}  # one of those that differ in the data set's own seed alone
+    last: tuple[list, str] = [], ""  # the settings of a set's points, and their name: mostly those of the set before
     for members in sets.values():
         config = configs[members[0]]
         source = repr([{**config["data"], "kfold": None}, config["seed"]])
+        kind = repr([{**config["data"], "seed": None}, config["seed"]])
         try:
-            data = prepare(config["data"], config["seed"], dataset=read.get(source))
+            data = prepare(config["data"], config["seed"], dataset=read.get(source), like=alike.get(kind))
         except Exception:  # the ordinary run says what is wrong, for each point
             continue
         if source not in read and not data.dataset.fill_missing:
             read = {source: data.dataset}
+        alike.setdefault(kind, data)
         if data.task != "regression":
             continue
         shapes = tuple((name, split.x.shape, split.y.shape) for name, split in data.splits.items())
-        settings = tuple(_setting(configs[index]) for index in members)
-        stacks[shapes, settings].append((data, members))
+        own = [_setting(configs[index]) for index in members]
+        if own != last[0]:
+            last = own, repr(own)
+        stacks[shapes, last[1]].append((data, members))
     for found in stacks.values():
         for start in range(0, len(found), _BATCH):
             _solve_stack(configs, found[start : start + _BATCH], outcomes)
@@ -112,8 +119,8 @@ def solve(configs: Sequence[Mapping[str, Any]]) -> list[Outcome | None]:
     return outcomes
 
 
-def _setting(config: Mapping[str, Any]) -> str:
-    return repr([config["model"], config["optimizer"], config["metrics"], config["train"]["evaluate"]])
+def _setting(config: Mapping[str, Any]) -> tuple:
+    return config["model"], config["optimizer"], config["metrics"], config["train"]["evaluate"]
 
 
 def _solver(config: Mapping[str, Any]) -> tuple[str, str]:
@@ -126,7 +133,7 @@ def _solve_stack(
 ) -> None:
     """Solve training sets of one shape at every setting, and put the outcomes in their places."""
     splits = list(stack[0][0].splits)
-    x = {split: np.stack([_inputs(data, split) for data, _ in stack]) for split in splits}  # (G, N, D)
+    x = {split: np.stack([_inputs(data, data.splits[split].x) for data, _ in stack]) for split in splits}  # (G, N, D)
     y = {split: np.stack([data.splits[split].y for data, _ in stack]).astype(float) for split in splits}  # (G, N, K)
     first = [configs[index] for index in stack[0][1]]  # a config of each setting
     for solver in dict.fromkeys(map(_solver, first)):
@@ -134,7 +141,8 @@ def _solve_stack(
         ridge = chosen[0][1]["optimizer"]["ridge"]
         fit = getattr(registry.lookup("model", solver[0]), _hook(chosen[0][1]))
         predicted, sound, parameters = fit([config["model"] for _, config in chosen], x, y["train"], ridge)
-        metrics = {spec["name"]: registry.build("metric", spec) for _, config in chosen for spec in config["metrics"]}
+        wanted = {spec["name"]: spec for _, config in chosen for spec in config["metrics"]}
+        metrics = {name: registry.build("metric", spec) for name, spec in wanted.items()}
         values: dict[tuple[str, str], list[list[float]]] = {}
         infinite = False
         for split in splits:
@@ -154,7 +162,61 @@ def _solve_stack(
                 outcomes[stack[g][1][i]] = done
 
 
-def _inputs(data: Data, split: str) -> np.ndarray:
+def _inputs(data: Data, x: Any) -> np.ndarray:
     """Rows (N, D) as the model sees them."""
-    x = np.asarray(data.splits[split].x, dtype=float)
-    return data.normalizer.apply(x).reshape(len(x), -1)
+    return data.normalizer.apply(np.asarray(x, dtype=float)).reshape(len(x), -1)
+
+
+def resampled(
+    configs: Sequence[Mapping[str, Any]], data_seeds: Sequence[int], x: np.ndarray
+) -> list[tuple[dict[str, Any], dict[str, np.ndarray]] | None]:
+    """What :func:`dlcourse.sweeps.resample.curves` finds of each point; points of one data set share the draws, and
+    all degrees their factors.
+
+    Args:
+        configs: as of :func:`solve`.
+        data_seeds: one for each training set.
+        x: where the fits are compared, (M, *in_shape).
+    Returns:
+        In order; None for a point whose fits have to run by themselves, as those of :func:`solve`.
+    """
+    alike: dict[str, list[int]] = defaultdict(list)
+    for index, config in enumerate(configs):
+        alike[repr([config["data"], config["seed"], _solver(config)])].append(index)
+    found: list[Any] = [None] * len(configs)
+    for members in alike.values():
+        try:
+            data, outputs, sound = _refitted([configs[index] for index in members], data_seeds, x)
+        except Exception:  # the ordinary fits say what is wrong
+            continue
+        curve, noise = np.asarray(data.dataset.curve(x), dtype=float), float(data.dataset.noise)
+        targets = resample.fresh_targets(curve, noise, data_seeds)
+        for index, fits, usable in zip(members, outputs, sound, strict=True):
+            if usable:
+                record = asdict(decompose(fits, curve, noise, targets))
+                found[index] = record, {"outputs": fits.astype(np.float32), "curve": curve}
+    return found
+
+
+def _refitted(
+    configs: Sequence[Mapping[str, Any]], data_seeds: Sequence[int], x: np.ndarray
+) -> tuple[Any, np.ndarray, np.ndarray]:
+    """P models fitted to R training sets: the first of these, what the fits predict at x, (P, R, M, K), and booleans
+    (P,): whether all training sets determine the model."""
+    section, seed, ridge = configs[0]["data"], configs[0]["seed"], configs[0]["optimizer"]["ridge"]
+    fit = getattr(registry.lookup("model", configs[0]["model"]["name"]), _hook(configs[0]))
+    like, parts, sound = None, [], np.ones(len(configs), dtype=bool)
+    for start in range(0, len(data_seeds), _BATCH):
+        drawn = []
+        for own in data_seeds[start : start + _BATCH]:
+            drawn.append(prepare({**section, "seed": own}, seed, like=like))
+            like = like or drawn[0]
+        rows = {
+            "train": np.stack([_inputs(data, data.splits["train"].x) for data in drawn]),
+            "there": np.stack([_inputs(data, x) for data in drawn]),
+        }
+        y = np.stack([data.splits["train"].y for data in drawn]).astype(float)
+        predicted, determined, _ = fit([config["model"] for config in configs], rows, y, ridge)
+        parts.append(predicted["there"])  # (G, M, K, P)
+        sound &= determined.all(axis=0) & np.isfinite(parts[-1]).all(axis=(0, 1, 2))
+    return like, np.ascontiguousarray(np.moveaxis(np.concatenate(parts), 3, 0)), sound

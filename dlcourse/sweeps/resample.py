@@ -68,7 +68,7 @@ def curves(
     Raises:
         DivergenceError: fewer than two fits did not diverge.
     """
-    outputs, targets = [], []
+    outputs, fitted_seeds = [], []
     curve: Any = None
     noise: Any = None
     for seed, fitted in _fits(config, data_seeds, fit):
@@ -77,9 +77,15 @@ def curves(
             curve, noise = np.asarray(dataset.curve(x), dtype=float), float(dataset.noise)
         # A model of a whole distribution puts out more than the mean; the mean comes first.
         outputs.append(np.asarray(fitted.experiment.predict(x), dtype=float)[:, : curve.shape[1]])
-        targets.append(curve + noise * generator(seed, "sweep resample targets").standard_normal(curve.shape))
-    fits = np.stack(outputs)
-    return asdict(decompose(fits, curve, noise, np.stack(targets))), {"outputs": fits, "curve": curve}
+        fitted_seeds.append(seed)
+    fits, targets = np.stack(outputs), fresh_targets(curve, noise, fitted_seeds)
+    return asdict(decompose(fits, curve, noise, targets)), {"outputs": fits, "curve": curve}
+
+
+def fresh_targets(curve: np.ndarray, noise: float, data_seeds: Sequence[int]) -> np.ndarray:
+    """Targets that no training set holds, for each one's fit, (R, *curve.shape)."""
+    draws = [generator(seed, "sweep resample targets").standard_normal(curve.shape) for seed in data_seeds]
+    return curve + noise * np.stack(draws)
 
 
 def estimators(config: Mapping[str, Any], data_seeds: Sequence[int], fit: Fit) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,7 +166,7 @@ def run_sweep(
                         todo.append((recorded, Task(point.config, str(action[0]), device, action[1], resampling)))
                 _say_finished(len(points), len(todo), log)
                 if together:
-                    todo = _solve_together(folder, state, todo, log)
+                    todo = _solve_together(folder, state, todo, log, resampling)
                 stacking = Stacking(chosen, device) if stack and not together else None
                 tasks, names = [task for _, task in todo], [recorded.id for recorded, _ in todo]
                 made = events(tasks, jobs) if stacking is None else stacking.events(tasks, names, jobs, log)
@@ -193,19 +193,28 @@ def _together(config: Config, points: Sequence[Point], device: Backend, stack: b
     """Whether all points are solved by one closed form, without run folders."""
     if stack is False or (stack is None and len(points) < closed_form.MIN_POINTS):
         return False
-    resampled = {"sweep": config.data["sweep"]}
-    for point in points:
-        reason = closed_form.unsupported_reason({**point.config.data, **resampled}, device)
-        if reason is not None:
-            return False
-    return True
+    return all(closed_form.unsupported_reason(point.config.data, device) is None for point in points)
 
 
-def _solve_together(folder: SweepFolder, state: SweepState, todo: list[_Todo], log: Log) -> list[_Todo]:
+def _solve_together(
+    folder: SweepFolder, state: SweepState, todo: list[_Todo], log: Log, resampling: Resampling | None
+) -> list[_Todo]:
     """Solve the points that have not begun; returns those that are left, as they need a run of their own."""
     new = [(recorded, task) for recorded, task in todo if task.start == "run"]
+    configs = [task.config.data for _, task in new]
+    outcomes, arrays = closed_form.solve(configs), {}
+    if resampling is not None:
+        refitted = closed_form.resampled(configs, resampling.seeds, np.asarray(resampling.inputs))
+        for i, (outcome, found) in enumerate(zip(outcomes, refitted, strict=True)):
+            if outcome is None or found is None:
+                outcomes[i] = None
+            else:
+                outcome["resample"] = found[0]
+                arrays |= _named(new[i][0].id, found[1])
+        if arrays:
+            write_bytes(folder.resample, npz(arrays))
     solved = set()
-    for (recorded, _), outcome in zip(new, closed_form.solve([task.config.data for _, task in new]), strict=True):
+    for (recorded, _), outcome in zip(new, outcomes, strict=True):
         if outcome is not None:
             record_outcome(state, recorded, outcome)
             solved.add(recorded.id)
@@ -311,15 +320,24 @@ def _finish(
 
 
 def _gather(folder: SweepFolder, state: SweepState, x: np.ndarray) -> dict[str, np.ndarray]:
-    """The points' own arrays in one file, without axes of length one for a single feature and target."""
+    """The points' own arrays in one file, in which those of points without a folder are already."""
+    places = {point.id: point.folder for point in state.points}
+    rows = [row["id"] for row in state.resample["points"]] if state.resample else []
     arrays = {"x": x[:, 0] if x.shape[1:] == (1,) else x}
-    for row in state.resample["points"] if state.resample else ():
-        point = next(each for each in state.points if each.id == row["id"])
-        with np.load(folder.path / (point.folder or "") / ARRAYS, allow_pickle=False) as found:
-            for name in ("outputs", "curve"):
-                array = found[name]
-                arrays[f"{point.id}.{name}"] = array[..., 0] if array.shape[-1] == 1 else array
+    if any(places[name] is None for name in rows):
+        with np.load(folder.resample, allow_pickle=False) as found:
+            arrays |= found
+    for name in rows:
+        if (place := places[name]) is not None:
+            with np.load(folder.path / place / ARRAYS, allow_pickle=False) as found:
+                arrays |= _named(name, found)
     return arrays
+
+
+def _named(name: str, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What resampling found at a point, without axes of length one for a single target."""
+    pairs = ((key, found[key]) for key in ("outputs", "curve"))
+    return {f"{name}.{key}": array[..., 0] if array.shape[-1] == 1 else array for key, array in pairs}
 
 
 def _result(folder: Path | None, state: SweepState, status: str) -> SweepResult:

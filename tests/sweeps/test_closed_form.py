@@ -66,6 +66,33 @@ def test_few_points_keep_their_folders_unless_asked(make, tmp_path):
     assert all(point.folder for point in quietly(make(), tmp_path).points)
 
 
+def arrays(result):
+    with np.load(result.folder / "resample.npz", allow_pickle=False) as found:
+        return dict(found)
+
+
+@pytest.mark.parametrize(
+    ("data", "by_themselves"),
+    [({"normalize": "standardize"}, 0), ({"samples": 12, "split": {"train": 0.5, "val": 0.25, "test": 0.25}}, 1)],
+)
+def test_resampled_points_are_solved_together_too(make, tmp_path, monkeypatch, data, by_themselves):
+    monkeypatch.setattr("dlcourse.sweeps.closed_form._BATCH", 2)
+    sweep = {"grid": {"model.degree": [1, 3, 9]}, "resample": 3}
+    given = make(data={**make()["data"], **data}, sweep=sweep)
+    apart, together = quietly(given, tmp_path, stack=False), quietly(given, tmp_path, stack=True)
+    assert sum(point.folder is not None for point in together.points) == by_themselves
+    for one, other in zip(apart.resample["points"], together.resample["points"], strict=True):
+        assert one.pop("id") == other["id"] and list(one) == list(other)[1:]
+        assert list(one.values()) == pytest.approx(list(other.values())[1:], rel=1e-6)
+    one, other = arrays(apart), arrays(together)
+    assert list(one) == list(other)
+    for name in one:
+        np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=1e-5)
+    (together.folder / "resample.npz").unlink()
+    again = run_sweep(None, resume=together.folder, quiet=True, plots=False, stack=True)
+    assert again.resample == together.resample and arrays(again).keys() == one.keys()
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
