@@ -9,6 +9,7 @@ from dlcourse.config.check import Finding
 from dlcourse.config.labels import attack_labels, metric_labels, other_names
 from dlcourse.config.reader import Path
 from dlcourse.config.sections import AttackOptions, EnsembleOptions, SweepOptions
+from dlcourse.errors import UserError
 
 # What a closed form, which solves in one step, has no use for, and the value that says so.
 _IDLE: dict[str, Any] = {"clip_norm": None, "clip_value": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None}
@@ -30,6 +31,7 @@ def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Fin
     yield from _initial_weights(config.get("train", {}))
     yield from _averages(config.get("train", {}))
     yield from _split(config.get("data", {}))
+    yield from _model(config.get("model") or {})
     yield from _loss(config)
     yield from _twice("metrics", config.get("metrics", []))
     yield from _twice("logging", config.get("logging", []))
@@ -200,6 +202,15 @@ def _objective(config: Mapping[str, Any]) -> Mapping[str, str]:
     """What the model's own objective measures, by name, with units; empty for one that is trained by a loss."""
     name = (config.get("model") or {}).get("name")
     return getattr(registry.lookup("model", name), "objective_units", {}) if name else {}
+
+
+def _model(model: Mapping[str, Any]) -> Iterator[Finding]:
+    check = getattr(registry.lookup("model", model["name"]), "check_settings", None) if "name" in model else None
+    if check is not None:  # a plugin's may be no Model
+        try:
+            check(model)
+        except UserError as error:
+            yield Finding(("model",), str(error))
 
 
 def _loss(config: Mapping[str, Any]) -> Iterator[Finding]:

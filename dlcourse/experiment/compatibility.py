@@ -13,6 +13,7 @@ from dlcourse.config.check import Finding
 from dlcourse.config.reader import Path, dotted
 from dlcourse.data import Data
 from dlcourse.errors import ConfigError, DataError, Problem, UserError
+from dlcourse.experiment.views import TestTime, check_images
 from dlcourse.models.base import Model
 from dlcourse.nn.summary import summarize
 from dlcourse.training.samples import writes_text
@@ -90,6 +91,24 @@ def _output(model: Any, sample: Any) -> Any:
         output = model(Tensor(sample))
     model.train(training)
     return output
+
+
+def view_problems(kind: TestTime, data: Data) -> Iterator[Problem]:
+    """What keeps ``train.tta`` from meaning anything."""
+    try:
+        check_images(kind, data.in_shape, "tta")
+    except UserError as error:
+        yield Problem("train.tta", str(error).removeprefix("tta: "))
+
+
+def mixing_problems(config: Mapping[str, Any], data: Data, loss: Any) -> Iterator[Problem]:
+    """Where the loss does not take the mixed labels of mixed images."""
+    takes = getattr(type(loss), "takes_probabilities", False)
+    kind = "model" if config["loss"] is None else "loss"
+    for key in ("mixup", "cutmix"):
+        if data.augment is not None and getattr(data.augment, key) and not takes:
+            name = f"{kind} {config[kind]['name']}"
+            yield Problem(f"data.augment.{key}", f"mixes labels, which the {name} does not take; cross_entropy does")
 
 
 def check_range(data: Data, dtype: np.dtype) -> None:

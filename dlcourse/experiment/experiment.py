@@ -24,14 +24,20 @@ from dlcourse.data import Data, Loader, Split, prepare
 from dlcourse.data.files import MissingDataError
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.data.text import token_sizes
-from dlcourse.errors import ConfigError, DataError, Problem, UserError
+from dlcourse.errors import ConfigError, DataError, Problem
 from dlcourse.experiment import initial_weights
 from dlcourse.experiment.attacking import Attacked, AttackResult, Attacks
 from dlcourse.experiment.building import build_attack, build_loss, build_metrics, build_model
-from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
+from dlcourse.experiment.compatibility import (
+    check_compatible,
+    check_output,
+    check_range,
+    mixing_problems,
+    view_problems,
+)
 from dlcourse.experiment.optimizer import build_optimizer, group_schedules, refusals
 from dlcourse.experiment.outputs import EVALUATION_BATCH, predict
-from dlcourse.experiment.views import check_images, over_views
+from dlcourse.experiment.views import over_views
 from dlcourse.models.base import Model
 from dlcourse.nn.summary import summarize
 from dlcourse.records.run import Event
@@ -138,11 +144,12 @@ class Experiment:
         experiment.attacks = attacks
         attacks.check(data)
         experiment.initial += attacks.notes()
-        experiment._check_averaging()
-        if problems := [*carrying_problems(config["train"], whole)]:
+        problems = [*carrying_problems(config["train"], whole), *view_problems(config["train"]["tta"], data)]
+        problems += mixing_problems(config, data, loss)
+        if (swa := config["train"]["swa"]) is not None:
+            problems += averaging_problems(swa, experiment.total_steps, experiment.loader.steps_per_epoch)
+        if problems:
             raise ConfigError(problems)
-        experiment._check_views()
-        experiment._check_mixing()
         if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
             samples = experiment.loader.samples
             model.adapt(*experiment.loader.in_batches_of(min(samples, model.adapts_to or samples)).batch(0))
@@ -150,12 +157,7 @@ class Experiment:
             check_output(data, model, experiment.one_sample)
         if source is not None:
             experiment.initial += initial_weights.load_into(model, source, config["train"]["reinit"])
-            experiment.initial += initial_weights.normalization_notes(
-                source, data.normalizer, data.target_normalizer is not None
-            )
-            experiment.initial += initial_weights.feature_notes(source, data.dataset.feature_names)
-            experiment.initial += initial_weights.token_notes(source, data.dataset.token_names)
-            experiment.initial += initial_weights.class_notes(source, data.class_names, config["train"]["reinit"])
+            experiment.initial += initial_weights.notes(source, data, config["train"]["reinit"])
         experiment.initial += initial_weights.freeze(model, config["train"]["freeze"])
         if config["train"]["sync_batch_norm"]:
             nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -318,27 +320,6 @@ class Experiment:
             random.begin_step(step, stream)
             with collectives.alone():  # each rank computes the same statistics
                 yield from (x[start : start + size] for start in range(0, len(x), size))
-
-    def _check_averaging(self) -> None:
-        """Raise ConfigError where ``train.swa`` would average nothing."""
-        swa = self.train["swa"]
-        problems = [] if swa is None else [*averaging_problems(swa, self.total_steps, self.loader.steps_per_epoch)]
-        if problems:
-            raise ConfigError(problems)
-
-    def _check_views(self) -> None:
-        try:
-            check_images(self.train["tta"], self.data.in_shape, "tta")
-        except UserError as error:
-            raise ConfigError([Problem("train.tta", str(error).removeprefix("tta: "))]) from error
-
-    def _check_mixing(self) -> None:
-        """Raise ConfigError where the loss does not take the mixed labels of mixed images."""
-        how, takes = self.data.augment, getattr(type(self.loss), "takes_probabilities", False)
-        for key in ("mixup", "cutmix"):
-            if how is not None and getattr(how, key) and not takes:
-                why = f"mixes labels, which the loss {self.config['loss']['name']} does not take; cross_entropy does"
-                raise ConfigError([Problem(f"data.augment.{key}", why)])
 
     def schedule(self, total_steps: int) -> Any:
         """The learning rate's schedule over a training of that length; None where there is none."""

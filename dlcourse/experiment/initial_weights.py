@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse import registry, serialize
-from dlcourse.data import Normalizer
+from dlcourse.data import Data, Normalizer
 from dlcourse.data.files import MissingDataError, find
 from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment import stored
@@ -224,7 +224,21 @@ def freeze(model: Module, patterns: Sequence[str]) -> list[str]:
     return [f"frozen: {numbers:,} of {total:,} parameters: {listed(frozen)}"]
 
 
-def normalization_notes(source: Source, normalizer: Normalizer, scaled_targets: bool = False) -> Iterator[str]:
+def notes(source: Source, data: Data, reinit: Sequence[str]) -> Iterator[str]:
+    """Warnings where what comes here is not what these weights were trained with.
+
+    Args:
+        reinit: patterns of weights that are not taken.
+    """
+    dataset = data.dataset
+    yield from _of_normalization(source, data.normalizer, data.target_normalizer is not None)
+    yield from _of_features(source, dataset.feature_names)
+    yield from _of_tokens(source, dataset.token_names)
+    if dataset.token_names != dataset.class_names:  # else that is said above
+        yield from _of_classes(source, data.class_names, reinit)
+
+
+def _of_normalization(source: Source, normalizer: Normalizer, scaled_targets: bool) -> Iterator[str]:
     """A warning where inputs or targets are normalized here and were not for these weights, or the other way round."""
     for what, there, here, why in (
         ("inputs", source.normalized, _normalizes(normalizer), "layers meet numbers that they were not made for"),
@@ -239,7 +253,7 @@ def normalization_notes(source: Source, normalizer: Normalizer, scaled_targets: 
         )
 
 
-def feature_notes(source: Source, names: Sequence[str]) -> Iterator[str]:
+def _of_features(source: Source, names: Sequence[str]) -> Iterator[str]:
     """A warning where as many features come here as these weights were trained with, and others or in another order.
 
     Args:
@@ -256,7 +270,7 @@ def feature_notes(source: Source, names: Sequence[str]) -> Iterator[str]:
     )
 
 
-def class_notes(source: Source, names: Sequence[str], reinit: Sequence[str]) -> Iterator[str]:
+def _of_classes(source: Source, names: Sequence[str], reinit: Sequence[str]) -> Iterator[str]:
     """A warning where as many classes are to be told apart here, and others, and all weights are taken.
 
     Args:
@@ -273,7 +287,7 @@ def class_notes(source: Source, names: Sequence[str], reinit: Sequence[str]) -> 
     )
 
 
-def token_notes(source: Source, names: Sequence[str]) -> Iterator[str]:
+def _of_tokens(source: Source, names: Sequence[str]) -> Iterator[str]:
     """A warning where as many tokens come here as these weights were trained with, and others.
 
     Args:

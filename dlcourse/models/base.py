@@ -85,6 +85,15 @@ class Model(Module):
                 f"{type(self).__name__}: needs at least one input and one output, got {in_shape}, {out_features}"
             )
 
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, Any]) -> None:
+        """Raise UserError where settings of a config do not go with each other, whatever the data are: it is asked
+        before these are read. The constructor refuses them as well.
+
+        Args:
+            settings: by name, without those that are wrong by themselves.
+        """
+
     def adapt(self, x: Array, y: Array) -> None:
         """Take from the training split what the model needs to know before training, such as the range of the inputs.
 

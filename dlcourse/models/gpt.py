@@ -1,6 +1,6 @@
 """The decoder-only transformer (lecture 13; Vaswani et al. 2017; Radford et al. 2019, GPT-2)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import sqrt
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from dlcourse.errors import ShapeError
 from dlcourse.models.base import Model
 from dlcourse.nn import init
 from dlcourse.nn.activation import gelu, silu
+from dlcourse.nn.attention import check_heads, check_shared_heads
 from dlcourse.ops.linear import linear
 from dlcourse.registry import register
 from dlcourse.types import Count, Depth, Probability
@@ -142,6 +143,12 @@ class GPT(Model):
         self.head = None if tied else nn.Linear(width, self.out_features, bias=False)
         if self.head is not None:
             draw_linear(self.head, STD)
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, Any]) -> None:
+        if {"width", "heads"} <= settings.keys():
+            check_heads("gpt: width", settings["width"], settings["heads"])
+            check_shared_heads("gpt", settings["heads"], settings.get("num_kv_heads") or settings["heads"])
 
     def forward(self, x: Any) -> Tensor:
         return self._logits(self.norm(self.blocks(self._embedded(x))))

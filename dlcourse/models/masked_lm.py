@@ -1,6 +1,7 @@
 """Transformers that read a text in both directions: one learns to fill in what is hidden, one tells texts apart
 (lecture 14; Devlin et al. 2018, BERT)."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from dlcourse import backend, nn
@@ -11,6 +12,7 @@ from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.errors import ArgumentError, ShapeError, UserError
 from dlcourse.models.base import Model
 from dlcourse.nn import init
+from dlcourse.nn.attention import check_heads
 from dlcourse.ops.linear import linear
 from dlcourse.ops.loss import cross_entropy
 from dlcourse.registry import register
@@ -69,6 +71,11 @@ class TextEncoder(Model):
             )
         )
         self.norm = nn.LayerNorm(width)
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, Any]) -> None:
+        if {"width", "heads"} <= settings.keys():
+            check_heads(f"{settings['name']}: width", settings["width"], settings["heads"])
 
     def encode(self, x: Any) -> Tensor:
         """Vectors (N, T, width) of tokens (N, T), of which each knows all others."""

@@ -1,6 +1,7 @@
 """Transformers of images: patches, or what convolutions make of the image, are the tokens (lecture 14)."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from dlcourse import nn
 from dlcourse.autograd import Parameter, Tensor, as_tensor
@@ -9,6 +10,7 @@ from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.models.base import Model
 from dlcourse.models.cnn import conv_relu, image_shape
 from dlcourse.nn import init
+from dlcourse.nn.attention import check_heads
 from dlcourse.registry import register
 from dlcourse.types import Count, Depth, Probability
 
@@ -92,6 +94,11 @@ class VisionTransformer(Model):
         self.norm = nn.LayerNorm(width)
         self.score = nn.Linear(width, 1) if pool == "sequence" else None
         self.head = nn.Linear(width, self.out_features)
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, Any]) -> None:
+        if {"width", "heads"} <= settings.keys():
+            check_heads("vit: width", settings["width"], settings["heads"])
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.tokenizer(as_tensor(x)).flatten(1, 2)

@@ -23,6 +23,18 @@ from dlcourse.ops.linear import linear, unbind
 __all__ = ["KeyValueCache", "MultiHeadAttention", "MultiheadAttention"]
 
 
+def check_heads(width_name: str, width: int, heads: int) -> None:
+    """Raise ArgumentError where vectors of this width do not fall into so many heads."""
+    if heads < 1 or width < 1 or width % heads:
+        raise ArgumentError(f"{width_name} {width} does not fall into {heads} heads")
+
+
+def check_shared_heads(name: str, heads: int, kv_heads: int) -> None:
+    """Raise ArgumentError where so many heads of keys and values are not shared evenly."""
+    if kv_heads < 1 or heads % kv_heads:
+        raise ArgumentError(f"{name}: {heads} heads do not share {kv_heads} of keys and values evenly")
+
+
 class KeyValueCache:
     """Keys and values of the positions that a causal attention has seen, so that the next ones are computed alone.
 
@@ -102,16 +114,14 @@ class MultiheadAttention(Module):
     ) -> None:
         name = type(self).__name__
         check_sizes(name, **dict(zip(self._sizes, (dim, heads), strict=True)), kdim=kdim, vdim=vdim)
-        if heads < 1 or dim < 1 or dim % heads:
-            raise ArgumentError(f"{name}: {self._sizes[0]} {dim} does not fall into {heads} heads")
+        check_heads(f"{name}: {self._sizes[0]}", dim, heads)
         if min(kdim, vdim) < 1 or not isinstance(bias, bool):
             raise ArgumentError(f"{name}: expected kdim and vdim of at least 1, got {kdim=}, {vdim=}, {bias=}")
         if not 0 <= dropout <= 1:
             raise ArgumentError(f"{name}: dropout is a probability, got {dropout}")
         kv_heads = heads if kv_heads is None else kv_heads
         check_sizes(name, num_kv_heads=kv_heads)
-        if kv_heads < 1 or heads % kv_heads:
-            raise ArgumentError(f"{name}: {heads} heads do not share {kv_heads} of keys and values evenly")
+        check_shared_heads(name, heads, kv_heads)
         self.embed_dim, self.num_heads, self.dropout, self.kdim, self.vdim = dim, heads, dropout, kdim, vdim
         self.num_kv_heads = kv_heads
         rows = dim + 2 * (dim // heads) * kv_heads

@@ -46,6 +46,20 @@ def test_splits_that_can_be(given: dict[str, Any], split: dict[str, Any]) -> Non
     assert config.from_mapping(given).data["data"]["split"] == {"train": None, "val": 0, "test": 0} | split
 
 
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"name": "gpt", "width": 10, "heads": 3}, "gpt: width 10 does not fall into 3 heads"),
+        ({"name": "gpt", "heads": 4, "num_kv_heads": 3}, "gpt: 4 heads do not share 3 of keys and values evenly"),
+        ({"name": "vit", "heads": 5}, "vit: width 128 does not fall into 5 heads"),
+        ({"name": "masked_lm", "width": 6}, "masked_lm: width 6 does not fall into 4 heads"),
+        ({"name": "gpt", "width": -1, "heads": 3}, None),
+    ],
+)
+def test_heads_are_checked_before_the_data(given: dict[str, Any], model: dict[str, Any], message: str | None) -> None:
+    assert problems(given | {"model": model}).get("model") == message
+
+
 def test_folds(given: dict[str, Any]) -> None:
     given["data"]["kfold"] = {"folds": 3, "fold": 3}
     assert problems(given) == {"data.kfold.fold": "expected 0 to 2, got 3"}

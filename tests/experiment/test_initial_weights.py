@@ -1,7 +1,9 @@
 """``train.init_from``, ``reinit`` and ``freeze``: transfer learning in three lines."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,11 @@ import pytest
 import dlcourse as dl
 from dlcourse import backend
 from dlcourse.config import from_mapping
+from dlcourse.data import Normalizer
 from dlcourse.errors import ConfigError
 from dlcourse.experiment import load_run
 from dlcourse.experiment.gradients import check_gradients
-from dlcourse.experiment.initial_weights import freeze
+from dlcourse.experiment.initial_weights import Source, freeze, notes
 from dlcourse.experiment.trained import evaluate_run
 from dlcourse.nn import BatchNorm, Linear, Sequential
 from dlcourse.sweeps import run_sweep
@@ -31,6 +34,17 @@ MANY: dict[str, Any] = {
     "train": {"epochs": 2, "batch_size": 30, "ema": 0.5, "checkpoint_every": 3},
 }
 FEW = changed(MANY, name="few", data={"classes": 3})
+
+
+def test_other_tokens_are_said_once_where_they_are_the_classes() -> None:
+    """As of a text, where the next one is to be told."""
+    source = Source({}, "runs/x", class_names=["a", "b"], token_names=["a", "b"])
+    for tokens, said in ((("a", "c"), "other tokens: 'b' (here 'c')"), ((), "other classes, or in another order: 'b'")):
+        named = SimpleNamespace(feature_names=(), token_names=tokens, class_names=("a", "c"))
+        data: Any = SimpleNamespace(dataset=named, class_names=["a", "c"], target_normalizer=None)
+        data.normalizer = Normalizer(np.zeros(1), np.ones(1))
+        (note,) = notes(source if tokens else replace(source, token_names=()), data, ())
+        assert said in note
 
 
 def go(config: dict, out: Path, **train: Any):
