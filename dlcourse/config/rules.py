@@ -8,7 +8,8 @@ from dlcourse import registry
 from dlcourse.config.check import Finding
 from dlcourse.config.labels import attack_labels, metric_labels, other_names
 from dlcourse.config.reader import Path
-from dlcourse.config.sections import AttackOptions, EnsembleOptions, SweepOptions
+from dlcourse.config.sections import AttackOptions
+from dlcourse.config.sweep_sections import EnsembleOptions, SweepOptions
 from dlcourse.errors import UserError
 
 # What a closed form, which solves in one step, has no use for, and the value that says so.

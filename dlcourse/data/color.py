@@ -7,7 +7,7 @@ import numpy as np
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels.color import color_jitter
-from dlcourse.config.sections import ColorJitter
+from dlcourse.config.data_sections import ColorJitter
 
 WORDS = 5
 """Random words for each image: the order, and the four factors."""

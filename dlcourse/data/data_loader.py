@@ -7,7 +7,7 @@ import numpy as np
 
 from dlcourse.autograd import Tensor
 from dlcourse.backend import array_module, current, precision, random, to_host
-from dlcourse.config.sections import Augment
+from dlcourse.config.data_sections import Augment
 from dlcourse.data.dataset import Data, Split
 from dlcourse.data.loader import Loader
 from dlcourse.data.normalizer import Normalizer

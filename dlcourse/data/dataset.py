@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from dlcourse.backend.random import generator
-from dlcourse.config.sections import Augment
+from dlcourse.config.data_sections import Augment
 from dlcourse.data.byte_pairs import BytePairs
 from dlcourse.data.encoder import Column, TableEncoder
 from dlcourse.data.image_file import Fit

@@ -8,7 +8,7 @@ import numpy as np
 
 from dlcourse.backend import Backend
 from dlcourse.backend.device import Array
-from dlcourse.config.sections import Augment
+from dlcourse.config.data_sections import Augment
 from dlcourse.data.dataset import Split
 from dlcourse.data.device_batches import DeviceBatches
 from dlcourse.data.normalizer import Normalizer, TargetNormalizer

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse import registry
-from dlcourse.config.sections import Augment, ColorJitter, DataOptions, Folds, Limit, SplitSizes
+from dlcourse.config.data_sections import Augment, ColorJitter, DataOptions, Folds, Limit, SplitSizes
 from dlcourse.data import class_choice, splitting
 from dlcourse.data.dataset import Data, DataSchema, Dataset, Split, check
 from dlcourse.data.normalizer import Normalizer, TargetNormalizer

@@ -9,7 +9,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.images import WORDS, ImageSettings, alternated, image_batch
 from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.backend.random import purpose_hash
-from dlcourse.config.sections import Augment
+from dlcourse.config.data_sections import Augment
 from dlcourse.data import color, erasing, mixing
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.data.sampler import Sampler

@@ -11,8 +11,9 @@ from typing import Any
 from dlcourse import backend, plugins
 from dlcourse.backend import collectives, determinism
 from dlcourse.config import Config, resolve
+from dlcourse.config.data_sections import DataOptions
 from dlcourse.config.overrides import Overrides
-from dlcourse.config.sections import DataOptions, ExperimentOptions, TrainOptions
+from dlcourse.config.sections import ExperimentOptions, TrainOptions
 from dlcourse.data.files import looking_in
 from dlcourse.data.text import beginning
 from dlcourse.distributed.world import world

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlcourse.backend import random
-from dlcourse.config.sections import MAX_POINTS
+from dlcourse.config.sweep_sections import MAX_POINTS
 from dlcourse.errors import ConfigError, Problem
 from dlcourse.text import canonical
 

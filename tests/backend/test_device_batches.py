@@ -9,7 +9,7 @@ import pytest
 from dlcourse import backend
 from dlcourse.backend import capture
 from dlcourse.backend.device_counter import DeviceCounter
-from dlcourse.config.sections import Augment
+from dlcourse.config.data_sections import Augment
 from dlcourse.data import Loader, Split
 from dlcourse.data.device_batches import DeviceBatches
 from dlcourse.data.normalizer import Normalizer

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from dlcourse import config, registry
+from dlcourse.config.data_sections import DataOptions
 from dlcourse.config.reader import MAX_PROBLEMS
-from dlcourse.config.sections import DataOptions, ExperimentOptions, TrainOptions
+from dlcourse.config.sections import ExperimentOptions, TrainOptions
 from dlcourse.errors import ConfigError, UserError
 
 

@@ -11,7 +11,7 @@ import dlcourse as dl
 from dlcourse import backend
 from dlcourse.backend.kernels.color import changed
 from dlcourse.backend.random import words
-from dlcourse.config.sections import Augment, ColorJitter
+from dlcourse.config.data_sections import Augment, ColorJitter
 from dlcourse.data import Loader, Normalizer, Split, color, erasing, mixing
 from dlcourse.errors import ConfigError
 

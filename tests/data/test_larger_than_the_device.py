@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dlcourse import backend
-from dlcourse.config.sections import Augment
+from dlcourse.config.data_sections import Augment
 from dlcourse.data import Loader, Split
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.experiment import run

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dlcourse import backend
 from dlcourse.backend.kernels.images import WORDS, moves
 from dlcourse.backend.random import words
-from dlcourse.config.sections import Augment
+from dlcourse.config.data_sections import Augment
 from dlcourse.data import Loader, Normalizer, Split, transform
 from dlcourse.data import loader as loading
 from dlcourse.data.rows import Rows

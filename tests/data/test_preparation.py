@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlcourse.config.sections import Augment
+from dlcourse.config.data_sections import Augment
 from dlcourse.data import prepare
 from dlcourse.data.rows import Rows
 from dlcourse.errors import ConfigError, DataError
