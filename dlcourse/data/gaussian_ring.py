@@ -6,7 +6,7 @@ import numpy as np
 
 from dlcourse.backend.random import generator
 from dlcourse.data.dataset import Dataset
-from dlcourse.data.synthetic import Synthetic, check_samples
+from dlcourse.data.synthetic import Synthetic, classes_in_turn, of_classes, on_circle
 from dlcourse.registry import register
 from dlcourse.types import Classes, Count, NonNegative, Positive
 
@@ -35,15 +35,7 @@ class GaussianRing(Synthetic):
 
     def sample(self, seed: int) -> Dataset:
         """Draw the samples: x (N, 2), y (N,)."""
-        check_samples(self.samples, 80)
-        y = np.arange(self.samples, dtype=np.int64) % self.modes
-        angle = 2 * np.pi * y / self.modes
-        x = self.radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        y = classes_in_turn(self.samples, self.modes)
+        x = self.radius * on_circle(2 * np.pi * y / self.modes)
         x += self.std * generator(seed, "gaussian_ring.x").standard_normal(x.shape)
-        return Dataset(
-            x=x,
-            y=y,
-            task=self.task,
-            target_name="cloud",
-            class_names=tuple(f"cloud {j}" for j in range(self.modes)),
-        )
+        return of_classes(x, y, "cloud", self.modes)

@@ -6,7 +6,7 @@ import numpy as np
 
 from dlcourse.backend.random import generator
 from dlcourse.data.dataset import Dataset
-from dlcourse.data.synthetic import Synthetic, check_samples
+from dlcourse.data.synthetic import Synthetic, classes_in_turn, of_classes, on_circle
 from dlcourse.registry import register
 from dlcourse.types import Classes, Count, NonNegative, Positive
 
@@ -34,17 +34,10 @@ class Spirals(Synthetic):
 
     def sample(self, seed: int) -> Dataset:
         """Draw the samples: x (N, 2), y (N,)."""
-        check_samples(self.samples, 80)
-        y = np.arange(self.samples, dtype=np.int64) % self.classes
+        y = classes_in_turn(self.samples, self.classes)
         # The square root spreads the samples evenly over the disc.
         radius = np.sqrt(generator(seed, "spirals.radius").uniform(size=self.samples))
         angle = 2 * np.pi * (self.turns * radius + y / self.classes)
-        x = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        x = radius[:, None] * on_circle(angle)
         x += self.noise * generator(seed, "spirals.noise").standard_normal(x.shape)
-        return Dataset(
-            x=x,
-            y=y,
-            task=self.task,
-            target_name="arm",
-            class_names=tuple(f"arm {c}" for c in range(self.classes)),
-        )
+        return of_classes(x, y, "arm", self.classes)

@@ -45,7 +45,7 @@ def axes(section: Mapping[str, Any], seed: int, members: Axis | None = None) -> 
     """The axes of a resolved ``sweep`` section, in the order grid, zip, random, seeds, kfold, members.
 
     Args:
-        section: as :class:`~dlcourse.config.sections.SweepOptions` describes it.
+        section: as :class:`~dlcourse.config.sweep_sections.SweepOptions` describes it.
         seed: the config's: of the random draws, and the first of the seeds.
         members: of an ensemble.
     Raises:
