@@ -7,6 +7,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.data.sequence_pairs import padded
+from dlcourse.data.text import shown_tokens
 from dlcourse.errors import UserError
 from dlcourse.experiment.answers import encoded
 from dlcourse.experiment.ensemble import TrainedEnsemble
@@ -36,7 +37,7 @@ class TextExplanations:
             raise UserError("explain takes the run of one model; name that of a member of the ensemble")
         if not trained.inputs.pairs and len(texts) > 1:
             raise UserError(f"--text: this model reads one text at a time, got {len(texts)}")
-        names = trained.inputs.vocabulary
+        names = shown_tokens(trained.inputs.vocabulary, trained.inputs.tokenizer)
         tokens = padded([encoded(text, trained.inputs) for text in texts]) if texts else self._first(trained, split)
         if tokens.shape[1] > trained.inputs.in_shape[0]:
             raise UserError(f"--text: the model reads {trained.inputs.in_shape[0]} tokens, got {tokens.shape[1]}")
