@@ -60,13 +60,24 @@ class Reconstruction(Model):
         return mse_loss(_wide(self(x)), _wide(x))
 
     def example_arrays(self, x: Array, y: Array, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
-        """``originals`` and ``reconstructions``; of two latent numbers also ``codes`` (M, 2) and ``code_labels``."""
+        """``originals`` and ``reconstructions``, images in 0..1, others in the data's own units; of two latent numbers
+        also ``codes`` (M, 2) and ``code_labels``."""
         some = Tensor(x[:EXAMPLES])
-        arrays = {"originals": _wide(some).numpy(), "reconstructions": _wide(self(some)).numpy()}
+        pair = np.stack([_wide(some).numpy(), _wide(self(some)).numpy()])
+        if normalizer is not None:
+            pair = pair * normalizer.scale + normalizer.shift
+        originals, reconstructions = (_shades(pair) if len(self.in_shape) == 3 else pair).astype("float32")
+        arrays = {"originals": originals, "reconstructions": reconstructions}
         if self.latent == 2:
             arrays["codes"] = _wide(self.encode(Tensor(x[:CODES]))).numpy()
             arrays["code_labels"] = backend.to_host(y[:CODES])
         return arrays
+
+
+def _shades(pair: np.ndarray) -> np.ndarray:
+    """Images and their reconstructions (2, N, H, W, C) with black and white of the images as 0 and 1."""
+    low, high = min(0.0, pair[0].min()), pair[0].max()
+    return (pair - low) / (((255.0 if high > 127 else high) - low) or 1.0)
 
 
 @register("model", "pca")

@@ -13,6 +13,7 @@ from dlcourse import backend, optim
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.backend import random
 from dlcourse.cli import main
+from dlcourse.data import Normalizer
 from dlcourse.errors import ConfigError, UserError
 from dlcourse.experiment import evaluate_run
 from dlcourse.experiment.generation import draw_images
@@ -104,6 +105,16 @@ def test_a_run_measures_the_parts_and_keeps_what_plots_show(tmp_path: Path) -> N
     assert evaluate_run(again) == result.metrics
     with pytest.raises(UserError, match="the model vae predicts no targets"):
         again.predict(np.zeros((1, *size)))
+
+
+@pytest.mark.parametrize("white", [255, 1])
+def test_examples_are_shown_as_the_data_have_them(white: int, images: np.ndarray) -> None:
+    images = (images / images.max()).round(1)
+    normalizer = Normalizer(np.array([0.3 * white]), np.array([0.2 * white]))
+    given = normalizer.apply(images * white, "float32")
+    found = Autoencoder((4, 4, 1), 10, latent=2).example_arrays(given, np.zeros(12), normalizer)
+    assert given.min() < -1 and found["reconstructions"].shape == (10, 4, 4, 1)
+    np.testing.assert_allclose(found["originals"], images[:10], atol=1e-6)
 
 
 def test_samples_are_images(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
