@@ -48,6 +48,8 @@ class AttentionMaps(Plot):
             _draw(axes, panel, side)
         for axes in cells[len(panels) :]:
             axes.set_visible(False)
+        figure.supxlabel("the tokens that it looks at" if of_heads else "what was read", fontsize=9)
+        figure.supylabel("token" if of_heads else "answer", fontsize=9)
         layout.headline(figure, f"{view.model}: where {'each head looks' if of_heads else 'the decoder looks'}")
         what = "Each row is a token, each column one that it looks at"
         if not of_heads:
