@@ -99,6 +99,7 @@ def test_the_metadata_is_complete() -> None:
         "cuda12",
         "cuda13",
         "cudnn",
+        "dask",
         "digits",
         "notebook",
         "tensorboard",

@@ -19,7 +19,7 @@ from dlcourse.experiment import Options, fit, resume_run, run
 from dlcourse.experiment.runner import new_run
 from dlcourse.signals import handle_termination
 from dlcourse.sweeps import resample
-from dlcourse.sweeps.folder import ARRAYS, free_place, known_result
+from dlcourse.sweeps.folder import ARRAYS, FINISHED, free_place, known_result
 from dlcourse.sweeps.processes import Event, Pool, Steering
 from dlcourse.tensorfile import npz
 from dlcourse.text import flat_metrics
@@ -163,6 +163,13 @@ def _side_by_side(tasks: Tasks, jobs: int, steering: Steering | None) -> Iterato
     pool = Pool(jobs, steering=steering)
     with handle_termination() as request, request.deferred(lambda number: pool.stop(signal.SIGTERM)):
         yield from pool.run(task.to_json() for task in tasks)
+
+
+def start_again(task: Task) -> Start:
+    """How to start a point that may have begun in its folder already."""
+    if known_result(task.folder).get("status") in FINISHED:
+        return "skip"
+    return "resume" if RunFolder(task.folder).config.is_file() else task.start
 
 
 FACTS = ("parameters", "flops", "seconds")

@@ -27,7 +27,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from dlcourse.sweeps.worker import main; main()"
 
 Event = tuple[str, int, dict[str, Any]]
-"""("started", index of the task, {}) or ("outcome", index, the outcome)."""
+"""("started", index of the task, {}), ("outcome", index, the outcome), or of a cluster ("note", -1, {"text": ...})."""
 
 
 class Steering(Protocol):
@@ -58,10 +58,18 @@ class Pool:
         jobs: how many processes at most.
         environment: of the processes; by default this one's with a :func:`fair_share` of threads.
         steering: sees the tasks' evaluations and outcomes.
+        files: plugins that the processes load; by default those that are loaded here.
     """
 
-    def __init__(self, jobs: int, environment: Mapping[str, str] | None = None, steering: Steering | None = None):
+    def __init__(
+        self,
+        jobs: int,
+        environment: Mapping[str, str] | None = None,
+        steering: Steering | None = None,
+        files: Sequence[str] | None = None,
+    ):
         self.jobs, self.steering = jobs, steering
+        self._files = plugins.loaded() if files is None else list(files)
         self.environment = dict(environment or fair_share(jobs, os.environ, cores()))
         self.events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._waiting: Iterator[tuple[int, dict[str, Any]]] = iter(())
@@ -75,7 +83,7 @@ class Pool:
         processes, at once.
 
         A process that dies, or cannot be started, gives its task the outcome ``{"status": "failed", "error": ...}``;
-        after :meth:`stop` it is ``{"status": "interrupted"}``.
+        after :meth:`stop` it is ``{"status": "interrupted"}``. ``lost`` is true where a signal ended the process.
 
         Raises:
             DlcourseError: not even one thread could be started.
@@ -171,7 +179,7 @@ class Pool:
                 encoding="utf-8",
             )
             self._workers.add(process)
-        _send(process, {"plugins": plugins.loaded()})
+        _send(process, {"plugins": self._files})
         return process
 
     def _died(self, process: subprocess.Popen) -> dict[str, Any]:
@@ -183,7 +191,7 @@ class Pool:
             return {"status": "interrupted", "error": f"its process was ended by {_name(code)}"}
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         hint = "; the system may have been out of memory" if code == -signal.SIGKILL else ""
-        return {"status": "failed", "error": f"its process ended {how}{hint}"}
+        return {"status": "failed", "error": f"its process ended {how}{hint}", "lost": code < 0}
 
     def _end(self, process: subprocess.Popen) -> None:
         """Let a process go, which ends itself when nothing can come any more, and wait until it has."""

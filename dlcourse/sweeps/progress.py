@@ -45,6 +45,10 @@ class Progress:
             self._bar.set_postfix_str(shown, refresh=False)
             self._bar.update()
 
+    def note(self, text: str) -> None:
+        """Something that the user should know, and that stops nothing."""
+        self._say(f"dlcourse: note: {text}")
+
     def close(self) -> None:
         """Remove the bar."""
         if self._bar is not None:

@@ -1,10 +1,12 @@
 """``run_sweep``: run every point of a config's sweep and draw the conclusions."""
 
+import contextlib
+import functools
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +22,15 @@ from dlcourse.experiment.lockstep import SharedData
 from dlcourse.experiment.runner import ConfigSource, Options, draw
 from dlcourse.records.sweep import Choice, EnsembleState, GroupState, PointState, ResampleState, SweepState
 from dlcourse.streams import show
-from dlcourse.sweeps import closed_form, ensemble, resample, summary
+from dlcourse.sweeps import closed_form, cluster, ensemble, resample, summary
+from dlcourse.sweeps.cluster import Cluster, ClusterError
 from dlcourse.sweeps.conclusions import Selection
 from dlcourse.sweeps.expansion import Point, expand
 from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder
 from dlcourse.sweeps.point import Resampling, Task, events
 from dlcourse.sweeps.processes import Event
 from dlcourse.sweeps.progress import Progress
+from dlcourse.sweeps.requirements import requirements
 from dlcourse.sweeps.search import Search
 from dlcourse.sweeps.stacked import Stacking, plan
 from dlcourse.sweeps.states import conclude, new_state, next_action, record_outcome, resumed_state
@@ -87,6 +91,8 @@ def run_sweep(
     quiet: bool = False,
     plots: bool = True,
     stack: bool | None = None,
+    dask: str | None = None,
+    retries: int | None = None,
     allow_code: bool = False,
 ) -> SweepResult:
     """Run every point of a config's ``sweep``, each in a run folder of its own, and conclude from them all.
@@ -108,6 +114,10 @@ def run_sweep(
         stack: train points of one architecture as one model, see :mod:`dlcourse.sweeps.stacked`; polynomials by least
             squares are solved together, without run folders, see :mod:`dlcourse.sweeps.closed_form`. None: only these,
             where all can be and they are many.
+        dask: run points on a Dask cluster, as many at a time as its workers have threads: its scheduler's address, or
+            ``local:4`` for four workers on this machine. All machines share the sweep's folder.
+        retries: with ``dask``, how often a point whose worker was lost goes on, from its last checkpoint, on another
+            (3).
         allow_code: import the files that the config's ``plugins`` names; those that changed since are imported anew.
     Raises:
         UserError: the config, or a file it names, is wrong, or there is no sweep in it.
@@ -130,19 +140,24 @@ def run_sweep(
     points = expand(resolved)
     if stack is None and resolved.data["sweep"]["execution"] == "stacked":
         stack = True
+    _check_cluster(dask, retries, jobs, stack)
     searching = resolved.data["sweep"]["search"]
     if searching and stack:
         raise UserError("--stacked does not combine with sweep.search, which picks its trials one after another")
     log = Log(None, quiet)
+    far = dask is not None and not cluster.is_local(dask)
+    here = "cpu" if far else device  # what is left for this machine is little
     if dry_run:
         log(summary.search_plan(searching) if searching else summary.plan(points, resolved.without_sweep()))
         if stack is not False:
-            _say_plan(resolved, points, device, stack, log)
+            _say_plan(resolved, points, here, stack, log)
         return _result(None, new_state(resolved, points), "planned")
     if searching:
         installed(searching["name"])
-    with Options(device).computing(resolved, log) as chosen:
+    with contextlib.ExitStack() as held:
+        chosen = held.enter_context(Options(here).computing(resolved, Log(None, quiet or far)))
         together = _together(resolved, points, chosen, stack)
+        workers = None if dask is None else held.enter_context(cluster.connected(dask, retries))
         resampling = _resampling(resolved)
         if resume is not None:
             folder = SweepFolder.open(resume)
@@ -153,10 +168,11 @@ def run_sweep(
         with folder.lock():
             log = Log(folder.log, quiet)
             log(f"sweep folder: {folder.path}")
+            execute = _executor(resolved, points, folder, device, jobs, workers)
             if searching:
                 search = Search(resolved, folder, state, device)
                 _say_finished(searching["trials"], len(search), log)
-                made = events(search, jobs, search)
+                made = execute(search, steering=search)
                 _run_points(folder, state, search.todo, log, made, searching["trials"], len(search))
                 search.conclude()
             else:
@@ -169,10 +185,39 @@ def run_sweep(
                     todo = _solve_together(folder, state, todo, log, resampling)
                 stacking = Stacking(chosen, device) if stack and not together else None
                 tasks, names = [task for _, task in todo], [recorded.id for recorded, _ in todo]
-                made = events(tasks, jobs) if stacking is None else stacking.events(tasks, names, jobs, log)
+                made = execute(tasks) if stacking is None else stacking.events(tasks, names, jobs, log)
                 _run_points(folder, state, todo, log, made, len(points), len(todo))
-            _finish(folder, state, resampling, log, plots, device)
+            _finish(folder, state, resampling, log, plots, here)
     return _result(folder.path, state, state.status)
+
+
+def _check_cluster(dask: str | None, retries: int | None, jobs: int, stack: bool | None) -> None:
+    """Refuse what does not go with ``dask``, or only with it."""
+    if dask is None:
+        if retries is not None:
+            raise UserError("retries are of points whose worker was lost: they go with dask only")
+        return
+    if jobs > 1:
+        raise UserError(f"--dask does not combine with --jobs: --dask local:{jobs} has {jobs} workers on this machine")
+    if stack:
+        message = "--dask does not combine with --stacked, which trains points as one model on this machine"
+        raise UserError(f"{message} (--no-stacked turns off what the config says)")
+    cluster.check(dask, retries)
+
+
+def _executor(
+    config: Config,
+    points: Sequence[Point],
+    folder: SweepFolder,
+    device: str | None,
+    jobs: int,
+    workers: Cluster | None,
+) -> Callable[..., Iterator[Event]]:
+    """What executes tasks, by a ``steering`` if there is one: this process, several, or a cluster's workers."""
+    if workers is None:
+        return functools.partial(events, jobs=jobs)
+    configs = [point.config for point in points] or [config.without_sweep()]  # a search has no points yet
+    return functools.partial(workers.events, needs=requirements(configs, device, folder.path))
 
 
 def _resampling(config: Config) -> Resampling | None:
@@ -263,6 +308,9 @@ def _run_points(
     progress = Progress(count, count - left, Selection(**state.select).key, log)
     try:
         for kind, index, outcome in made:
+            if kind == "note":
+                progress.note(outcome["text"])
+                continue
             recorded, task = todo[index]
             if kind == "started":
                 recorded.status, recorded.error = "running", None
@@ -279,12 +327,14 @@ def _run_points(
                 progress.ended(recorded.id, outcome)
                 folder.write(state)
                 written = time.monotonic()
-    except Interrupted as error:
+    except (Interrupted, ClusterError) as error:
         for recorded in state.points:
             recorded.status = "interrupted" if recorded.status == "running" else recorded.status
         state.status = "interrupted"
         folder.write(state)
         hint = f"{error}; to go on: dlcourse sweep --resume {folder.path}"
+        if isinstance(error, ClusterError):
+            raise ClusterError(hint) from error
         raise Interrupted(hint, error.exit_code - 128) from error
     finally:
         progress.close()

@@ -27,10 +27,9 @@ from dlcourse.models.base import Model
 from dlcourse.nn.summary import summarize
 from dlcourse.signals import handle_termination
 from dlcourse.sweeps import point
-from dlcourse.sweeps.point import Start, Task, outcome_of
+from dlcourse.sweeps.point import Task, outcome_of
 from dlcourse.sweeps.processes import Event
 from dlcourse.text import canonical, format_bytes
-from dlcourse.training.folder import RunFolder
 from dlcourse.training.log import Log
 from dlcourse.training.stack import signature
 
@@ -227,15 +226,9 @@ class Stacking:
                 else:
                     yield kind, index, outcome
         del shared  # the data: each of the others has its own
-        again = [replace(tasks[index], start=_start_again(tasks[index])) for index in alone]
+        again = [replace(tasks[index], start=point.start_again(tasks[index])) for index in alone]
         for kind, index, outcome in point.events(again, jobs):
             yield kind, alone[index], outcome
-
-
-def _start_again(task: Task) -> Start:
-    """How a point begins by itself: where its folder was made in a group, there."""
-    made = task.start == "run" and RunFolder(task.folder).config.is_file()
-    return "resume" if made else task.start
 
 
 def _group_events(tasks: Sequence[Task], group: Sequence[int], options: Options, shared: SharedData) -> Iterator[Event]:

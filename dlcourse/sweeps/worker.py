@@ -18,6 +18,8 @@ from dlcourse import plugins
 from dlcourse.errors import Interrupted
 from dlcourse.signals import handle_termination, leave_with
 from dlcourse.sweeps.point import Task, execute
+from dlcourse.sweeps.requirements import lacking_data
+from dlcourse.training.monitor import Judge
 
 
 def main() -> None:
@@ -47,12 +49,20 @@ def _work(answers: TextIO) -> None:
     for task in messages:
         busy.set()
         try:
-            outcome = execute(Task.from_json(task), judge)
+            outcome = _outcome(task, judge)
         except Interrupted as error:
             _answer(answers, {"status": "interrupted", "error": str(error)})
             raise
         busy.clear()
         _answer(answers, outcome)
+
+
+def _outcome(content: dict[str, Any], judge: Judge) -> dict[str, Any]:
+    """Of a point, or of the question whether points can run here."""
+    if "requirements" in content:
+        reason = lacking_data(**content["requirements"])
+        return {"status": "failed" if reason else "done", "error": reason}
+    return execute(Task.from_json(content), judge)
 
 
 def _messages(busy: threading.Event) -> Iterator[dict[str, Any]]:
