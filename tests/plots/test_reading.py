@@ -118,6 +118,14 @@ def test_a_metric_is_called_as_the_folder_says(tmp_path: Path) -> None:
     assert view.metric_label("f1") == "F₁ score (%)" and view.higher_is_better("f1")
 
 
+def test_what_training_reduces_is_named_by_the_loss_or_with_the_unit_of_the_objective(tmp_path: Path) -> None:
+    nats = {"loss": {"title": "loss", "unit": "nats", "higher_is_better": False}}
+    write_run(tmp_path, metric_facts=nats)
+    assert RunView(tmp_path).loss_label.startswith("training loss: ")
+    (tmp_path / "config.yaml").write_text("name: vae\nloss: null\n")
+    assert RunView(tmp_path).loss_label == "training loss (nats)"
+
+
 def test_parts_whose_shapes_do_not_fit_are_left_out(tmp_path: Path) -> None:
     arrays = regression_arrays()
     arrays["val_output"] = arrays["val_output"][:-1]
