@@ -35,6 +35,7 @@ from dlcourse.models.sequence import *
 from dlcourse.models.softmax import *
 from dlcourse.models.surface import *
 from dlcourse.models.svm import *
+from dlcourse.models.transformer import *
 from dlcourse.models.vgg import *
 from dlcourse.models.vit import *
 from dlcourse.models.wide_resnet import *

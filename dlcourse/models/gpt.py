@@ -1,6 +1,6 @@
 """The decoder-only transformer (lecture 13; Vaswani et al. 2017; Radford et al. 2019, GPT-2)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from math import sqrt
 from typing import Any, Literal
@@ -9,19 +9,14 @@ from dlcourse import backend, nn
 from dlcourse.autograd import Tensor
 from dlcourse.backend.device import Array
 from dlcourse.errors import ShapeError
-from dlcourse.models.base import Model
+from dlcourse.models.transformer import STD, TokenTransformer, drawn_table
 from dlcourse.nn import init
 from dlcourse.nn.activation import gelu, silu
-from dlcourse.nn.attention import check_heads, check_shared_heads
 from dlcourse.ops.linear import linear
 from dlcourse.registry import register
 from dlcourse.types import Count, Depth, Probability
 
 __all__ = ["GPT"]
-
-STD = 0.02
-"""Of the initial weights, GPT-2's."""
-
 
 NORMS = {"layer_norm": nn.LayerNorm, "rms_norm": nn.RMSNorm}
 
@@ -75,7 +70,7 @@ class TransformerBlock(nn.Module):
 
 
 @register("model", "gpt")
-class GPT(Model):
+class GPT(TokenTransformer):
     """Embeddings of token and position, causal blocks, norm, and the tokens' vectors again as the last layer:
     tokens (N, T) -> logits of the next one (N, T, out_features).
 
@@ -101,7 +96,6 @@ class GPT(Model):
         ValueError: the width does not fall into the heads, or the heads not into ``num_kv_heads``.
     """
 
-    takes_tokens = True
     former_names = {"symbols.weight": "token_embedding.weight", "places.weight": "position_embedding.weight"}
 
     def __init__(
@@ -121,13 +115,9 @@ class GPT(Model):
         bias: bool = True,
     ):
         super().__init__(in_shape, out_features)
-        if len(self.in_shape) != 1:
-            raise ShapeError(f"gpt: an input is a sequence of tokens, (T,), got {self.in_shape}")
         self.context = context or self.in_shape[0]
-        self.token_embedding = nn.Embedding(self.out_features, width)
-        self.position_embedding = nn.Embedding(self.context, width) if positions == "learned" else None
-        for table in filter(None, (self.token_embedding, self.position_embedding)):
-            table.weight.data = init.normal(table.weight.shape, std=STD)
+        self.token_embedding = drawn_table(self.out_features, width)
+        self.position_embedding = drawn_table(self.context, width) if positions == "learned" else None
         self.position_encoding = nn.PositionalEncoding(width, self.context) if positions == "sinusoidal" else None
         self.dropout = nn.Dropout(dropout)
         options: dict[str, Any] = {
@@ -143,12 +133,6 @@ class GPT(Model):
         self.head = None if tied else nn.Linear(width, self.out_features, bias=False)
         if self.head is not None:
             draw_linear(self.head, STD)
-
-    @classmethod
-    def check_settings(cls, settings: Mapping[str, Any]) -> None:
-        if {"width", "heads"} <= settings.keys():
-            check_heads("gpt: width", settings["width"], settings["heads"])
-            check_shared_heads("gpt", settings["heads"], settings.get("num_kv_heads") or settings["heads"])
 
     def forward(self, x: Any) -> Tensor:
         return self._logits(self.norm(self.blocks(self._embedded(x))))

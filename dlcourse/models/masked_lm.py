@@ -1,7 +1,6 @@
 """Transformers that read a text in both directions: one learns to fill in what is hidden, one tells texts apart
 (lecture 14; Devlin et al. 2018, BERT)."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from dlcourse import backend, nn
@@ -10,9 +9,8 @@ from dlcourse.backend import random
 from dlcourse.backend.device import Array
 from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.errors import ArgumentError, ShapeError, UserError
-from dlcourse.models.base import Model
+from dlcourse.models.transformer import TokenTransformer, drawn_table
 from dlcourse.nn import init
-from dlcourse.nn.attention import check_heads
 from dlcourse.ops.linear import linear
 from dlcourse.ops.loss import cross_entropy
 from dlcourse.registry import register
@@ -20,13 +18,11 @@ from dlcourse.types import Count, Depth, Fraction, Probability
 
 __all__ = ["MaskedLM", "TextClassifier"]
 
-STD = 0.02
-"""Of the initial embeddings, BERT's."""
 MASKED, REPLACED = 0.8, 0.1
 """Of the tokens to predict so many are hidden, and so many are others; the rest stay."""
 
 
-class TextEncoder(Model):
+class TextEncoder(TokenTransformer):
     """Base: embeddings of token and position, pre-norm encoder layers, norm: tokens (N, T) -> (N, T, width).
 
     There is one token more than the text has: the last stands for a hidden one.
@@ -43,8 +39,6 @@ class TextEncoder(Model):
         ShapeError: inputs are no sequences, or longer than T.
     """
 
-    takes_tokens = True
-
     def __init__(
         self,
         in_shape: tuple[int, ...],
@@ -56,13 +50,9 @@ class TextEncoder(Model):
         dropout: float,
     ):
         super().__init__(in_shape, out_features)
-        if len(self.in_shape) != 1:
-            raise ShapeError(f"{type(self).__name__}: an input is a sequence of tokens, (T,), got {self.in_shape}")
         self.vocab_size = vocab_size
-        self.token_embedding = nn.Embedding(vocab_size + 1, width)
-        self.position_embedding = nn.Embedding(self.in_shape[0], width)
-        for table in (self.token_embedding, self.position_embedding):
-            table.weight.data = init.normal(table.weight.shape, std=STD)
+        self.token_embedding = drawn_table(vocab_size + 1, width)
+        self.position_embedding = drawn_table(self.in_shape[0], width)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.Sequential(
             *(
@@ -71,11 +61,6 @@ class TextEncoder(Model):
             )
         )
         self.norm = nn.LayerNorm(width)
-
-    @classmethod
-    def check_settings(cls, settings: Mapping[str, Any]) -> None:
-        if {"width", "heads"} <= settings.keys():
-            check_heads(f"{settings['name']}: width", settings["width"], settings["heads"])
 
     def encode(self, x: Any) -> Tensor:
         """Vectors (N, T, width) of tokens (N, T), of which each knows all others."""

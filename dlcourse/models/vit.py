@@ -9,8 +9,8 @@ from dlcourse.autograd.joining import cat
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.models.base import Model
 from dlcourse.models.cnn import conv_relu, image_shape
+from dlcourse.models.transformer import check_attention
 from dlcourse.nn import init
-from dlcourse.nn.attention import check_heads
 from dlcourse.registry import register
 from dlcourse.types import Count, Depth, Probability
 
@@ -97,8 +97,7 @@ class VisionTransformer(Model):
 
     @classmethod
     def check_settings(cls, settings: Mapping[str, Any]) -> None:
-        if {"width", "heads"} <= settings.keys():
-            check_heads("vit: width", settings["width"], settings["heads"])
+        check_attention(settings)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.tokenizer(as_tensor(x)).flatten(1, 2)
