@@ -3,6 +3,7 @@
 :func:`apply` runs a :class:`Function` on tensors and records a node; :meth:`TensorBase.backward` walks back from there.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import promotion
 from dlcourse.autograd import version as versions
-from dlcourse.autograd.function import Function, InFloat32, name_of
+from dlcourse.autograd.function import Function, InFloat32, WithoutGradient, name_of
 from dlcourse.autograd.graph import Node, mode, refuse_create_graph, seen_by_leaf, walk_back
 from dlcourse.autograd.replicas import lifted
 from dlcourse.backend.device import Array
@@ -203,6 +204,20 @@ def apply(function: Function, *inputs: Any) -> Any:
     if mode.observer is not None:
         mode.observer(function, inputs, outputs)
     return tuple(outputs) if several else outputs[0]
+
+
+def without_gradient(name: str, value: Callable, *inputs: Any, **settings: Any) -> "Tensor":
+    """The tensor f(x, ...) of an operation that has no gradient: no graph records it, but an observer sees it.
+
+    Args:
+        name: of the operation, that of the tensor's method.
+        value: f, of arrays (and numbers) and the settings.
+    """
+    found = value(*map(array_of, inputs), **settings)
+    out = new(np.asarray(found) if isinstance(found, np.generic) else found)
+    if mode.observer is not None:
+        mode.observer(WithoutGradient(name, settings), inputs, (out,))
+    return out
 
 
 def _plain(arrays: list) -> bool:

@@ -111,6 +111,19 @@ class Function:
         return any(self.needs_input_grad)
 
 
+class WithoutGradient(Function):
+    """y = f(x, ...) that has no gradient, as a comparison or the place of the largest element: what an observer is told
+    of one call, which :func:`dlcourse.autograd.base.without_gradient` has made.
+
+    Args:
+        name: of the operation, that of the tensor's method.
+        settings: what is no array, by name.
+    """
+
+    def __init__(self, name: str, settings: dict[str, Any]):
+        self.name, self.settings = name, settings
+
+
 def name_of(function: Function) -> str:
     """The operation's name in an error message: its own, or its class's without the word Function."""
     inner = getattr(function, "function", function)

@@ -7,7 +7,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import elementwise
-from dlcourse.autograd.base import apply, array_of, check_devices, new
+from dlcourse.autograd.base import apply, array_of, check_devices, without_gradient
 from dlcourse.autograd.creation import paired
 from dlcourse.autograd.operators import Operators
 from dlcourse.autograd.pairs import Pairs
@@ -152,14 +152,13 @@ class NamedOperators(Pairs):
 
     def logical_not(self) -> "Tensor":
         """Whether it is false or 0."""
-        return new(self.data == 0)
+        return self == 0
 
     def _truth(self, name: str, other: Any) -> "Tensor":
         if not hasattr(other, "dtype"):
             raise ArgumentTypeError(f"{name}: expected a tensor, got {other!r}; compare it first, as in x > 0")
         check_devices(name, [self.data, array_of(other)])
-        xp = backend.array_module(self.data)
-        return new(xp.asarray(getattr(xp, name)(self.data, array_of(other))))
+        return without_gradient(name, getattr(backend.array_module(self.data), name), self, other)
 
     def bitwise_and(self, other: Any) -> "Tensor":
         """x & y of booleans or whole numbers."""

@@ -85,8 +85,7 @@ def _dot(a: Any, b: Any) -> "Tensor":
 
 
 def _where(condition: Any, a: Any, b: Any) -> "Tensor":
-    flags = condition.data if isinstance(condition, TensorBase) else np.asarray(condition)
-    return apply(elementwise.Where(flags.astype(bool)), *paired_tensors(a, b))
+    return apply(elementwise.Where(as_tensor(condition).to(dtype="bool").data), *paired_tensors(a, b))
 
 
 def _var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> "Tensor":

@@ -1,5 +1,6 @@
 """Operators on tensors: arithmetic, comparison, indexing."""
 
+import operator
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import elementwise, linalg, shape
-from dlcourse.autograd.base import apply, array_of, check_devices, new
+from dlcourse.autograd.base import apply, array_of, check_devices, without_gradient
 from dlcourse.autograd.creation import as_tensor, paired
 from dlcourse.autograd.graph import mode
 from dlcourse.autograd.in_place import InPlace
@@ -84,57 +85,54 @@ class Operators(InPlace):
     def _whole_quotient(self, a: Any, b: Any) -> "Tensor":
         if mode.recording and any(getattr(one, "requires_grad", False) for one in (a, b)):
             raise RuntimeError("x // y has no gradient: take (x / y).floor(), whose gradient is 0, or x.detach() // y")
-        a, b = array_of(a), array_of(b)
-        check_devices("//", [a, b])
-        found = a // b
-        return new(np.asarray(found) if isinstance(found, np.generic) else found)
+        check_devices("//", [array_of(a), array_of(b)])
+        return without_gradient("floor_divide", operator.floordiv, a, b)
 
     # --- of booleans and bits -----------------------------------------------------------------------------------------
 
     def __and__(self, other: Any) -> "Tensor":
-        return self._bits("&", other, lambda a, b: a & b)
+        return self._bits("&", operator.and_, other)
 
     def __or__(self, other: Any) -> "Tensor":
-        return self._bits("|", other, lambda a, b: a | b)
+        return self._bits("|", operator.or_, other)
 
     def __xor__(self, other: Any) -> "Tensor":
-        return self._bits("^", other, lambda a, b: a ^ b)
+        return self._bits("^", operator.xor, other)
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __invert__(self) -> "Tensor":
-        return self._bits("~", self, lambda a, b: ~a)
+        return self._bits("~", operator.invert)
 
-    def _bits(self, name: str, other: Any, compute: Callable) -> "Tensor":
-        other = self._comparand(other)
-        for one in (self.data, other):
+    def _bits(self, name: str, compute: Callable, *others: Any) -> "Tensor":
+        others = tuple([self._comparand(other) for other in others])
+        for one in (self.data, *others):
             if not isinstance(one, int) and getattr(one, "dtype", np.dtype(float)).kind not in "biu":
                 kind = getattr(one, "dtype", type(one).__name__)
                 raise ArgumentTypeError(
                     f"{name} goes with booleans and whole numbers, got {kind}; compare, as in x > 0"
                 )
-        found = compute(self.data, other)
-        return new(np.asarray(found) if isinstance(found, np.generic) else found)
+        return without_gradient(name, compute, self, *others)
 
     # --- comparison: boolean tensors without a graph ------------------------------------------------------------------
 
     def __eq__(self, other: Any) -> "Tensor":  # type: ignore[override]
-        return new(self.data == self._comparand(other))
+        return without_gradient("eq", operator.eq, self, self._comparand(other))
 
     def __ne__(self, other: Any) -> "Tensor":  # type: ignore[override]
-        return new(self.data != self._comparand(other))
+        return without_gradient("ne", operator.ne, self, self._comparand(other))
 
     def __lt__(self, other: Any) -> "Tensor":
-        return new(self.data < self._comparand(other))
+        return without_gradient("lt", operator.lt, self, self._comparand(other))
 
     def __le__(self, other: Any) -> "Tensor":
-        return new(self.data <= self._comparand(other))
+        return without_gradient("le", operator.le, self, self._comparand(other))
 
     def __gt__(self, other: Any) -> "Tensor":
-        return new(self.data > self._comparand(other))
+        return without_gradient("gt", operator.gt, self, self._comparand(other))
 
     def __ge__(self, other: Any) -> "Tensor":
-        return new(self.data >= self._comparand(other))
+        return without_gradient("ge", operator.ge, self, self._comparand(other))
 
     def _comparand(self, other: Any) -> Any:
         """What to compare with: a number as it is, anything of several as an array on this device."""

@@ -130,7 +130,7 @@ def extreme_indices(name: str, x: Array, axis: int) -> Array:
 
 
 class Picked(Function):
-    """y = the element of x at an index along one axis; dx gets dy there, 0 elsewhere."""
+    """y = the element of x at an index along one axis; dx gets dy there, 0 elsewhere. The indices have y's shape."""
 
     def __init__(self, indices: Array, axis: int, keepdims: bool):
         self.indices, self.axis, self.keepdims = indices, axis, keepdims
@@ -139,18 +139,21 @@ class Picked(Function):
         self.shape = x.shape
         if not x.ndim:
             return x.copy()
-        y = xp_of(x).take_along_axis(x, self.indices, self.axis)
+        y = xp_of(x).take_along_axis(x, self._whole(self.indices), self.axis)
         return y if self.keepdims else y.squeeze(self.axis)
 
     def backward(self, dout: Array) -> Array:
         if not self.shape:
             return dout
         xp = xp_of(dout)
-        dout = dout if self.keepdims else xp.expand_dims(dout, self.axis)
         along = [1] * len(self.shape)
         along[self.axis] = -1
-        chosen = xp.arange(self.shape[self.axis]).reshape(along) == self.indices
-        return xp.where(chosen, dout, dout.dtype.type(0))
+        chosen = xp.arange(self.shape[self.axis]).reshape(along) == self._whole(self.indices)
+        return xp.where(chosen, self._whole(dout), dout.dtype.type(0))
+
+    def _whole(self, y: Array) -> Array:
+        """What has y's shape with the axis that may be gone."""
+        return y if self.keepdims else xp_of(y).expand_dims(y, self.axis)
 
 
 class Var(Reduction):

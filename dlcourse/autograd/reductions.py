@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlcourse.autograd import axes, elementwise, reduce
-from dlcourse.autograd.base import TensorBase, apply, new
+from dlcourse.autograd.base import TensorBase, apply, without_gradient
 from dlcourse.autograd.shaping import Shaping
 from dlcourse.autograd.unary import Unary
 from dlcourse.errors import ArgumentError, ArgumentTypeError
@@ -62,9 +62,8 @@ class Reductions(Unary, Shaping):
         if dim is None:
             return apply(reduce.Extreme(name, axes.several(name, self.shape, axis), keepdims), self)
         position = axes.single(name, self.shape, axis, dim)
-        indices = reduce.extreme_indices(name, self.data, position)
-        values = apply(reduce.Picked(indices, position, keepdims), self)
-        return Extremes(values, new(indices if keepdims or not self.ndim else indices.squeeze(position)))
+        indices = self._index_of(name, position, keepdims)
+        return Extremes(apply(reduce.Picked(indices.data, position, keepdims), self), indices)
 
     def var(
         self,
@@ -150,23 +149,26 @@ class Reductions(Unary, Shaping):
     def argmax(self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None,
                keepdim: bool | None = None) -> "Tensor":  # fmt: skip
         """The index of the largest element, the first where several reach it; without a gradient."""
-        return self._index_of("max", axis, dim, axes.keeps_dims(keepdims, keepdim))
+        position = None if axis is None and dim is None else axes.single("argmax", self.shape, axis, dim)
+        return self._index_of("max", position, axes.keeps_dims(keepdims, keepdim))
 
     def argmin(self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None,
                keepdim: bool | None = None) -> "Tensor":  # fmt: skip
         """The index of the smallest element, the first where several reach it; without a gradient."""
-        return self._index_of("min", axis, dim, axes.keeps_dims(keepdims, keepdim))
+        position = None if axis is None and dim is None else axes.single("argmin", self.shape, axis, dim)
+        return self._index_of("min", position, axes.keeps_dims(keepdims, keepdim))
 
     def _in(self, dtype: Any) -> TensorBase:
         return self if dtype is None else self.to(dtype=dtype)
 
-    def _index_of(self, name: str, axis: int | None, dim: int | None, keepdims: bool) -> "Tensor":
-        if axis is None and dim is None:
-            found = reduce.extreme_indices(name, self.data.reshape(-1), 0)
-            return new(found.reshape((1,) * self.ndim if keepdims else ()))
-        position = axes.single(f"arg{name}", self.shape, axis, dim)
-        found = reduce.extreme_indices(name, self.data, position)
-        return new(found if keepdims or not self.ndim else found.squeeze(position))
+    def _index_of(self, name: str, axis: int | None, keepdims: bool) -> "Tensor":
+        def value(x: Any, axis: int | None, keepdims: bool) -> Any:
+            found = reduce.extreme_indices(name, x.reshape(-1) if axis is None else x, axis or 0)
+            if axis is None:
+                return found.reshape((1,) * x.ndim if keepdims else ())
+            return found if keepdims or not x.ndim else found.squeeze(axis)
+
+        return without_gradient(f"arg{name}", value, self, axis=axis, keepdims=keepdims)
 
 
 def _correction(name: str, axis: Any, correction: Any, unbiased: bool | None) -> Any:

@@ -1,13 +1,14 @@
 """A tensor's methods that choose, order and replace elements, by PyTorch's names."""
 
 import math
+import operator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import axes, elementwise, promotion, shape
-from dlcourse.autograd.base import TensorBase, apply, array_of, new
+from dlcourse.autograd.base import TensorBase, apply, array_of, new, without_gradient
 from dlcourse.autograd.creation import as_tensor, paired_tensors
 from dlcourse.autograd.shaping import Shaping
 from dlcourse.errors import ArgumentError, ArgumentTypeError, AxisError, ShapeError
@@ -89,7 +90,7 @@ class Selection(Shaping):
         found = self._inside("index_select", found, position)
         if not self.ndim:
             return self.reshape(1)[found.reshape(-1)].reshape(())
-        return self[(*(slice(None),) * position, found.reshape(-1))]
+        return self[(*(slice(None),) * position, found if found.ndim else found.reshape(1))]
 
     def masked_select(self, mask: Any) -> "Tensor":
         """The elements where a mask that broadcasts holds, as a vector."""
@@ -104,7 +105,7 @@ class Selection(Shaping):
         flags = self._flags("masked_fill", mask)
         if np.broadcast_shapes(self.shape, flags.shape) != self.shape:
             raise ShapeError(f"masked_fill: a mask of shape {flags.shape} does not go with a tensor of {self.shape}")
-        return apply(elementwise.Where(~flags), self, self._number("masked_fill", value))
+        return apply(elementwise.Where(flags), self._number("masked_fill", value), self)
 
     def where(self, condition: Any, other: Any) -> "Tensor":
         """The element where the condition holds, else that of ``other``: ``F.where(condition, x, other)``."""
@@ -183,36 +184,39 @@ class Selection(Shaping):
     def all(self, dim: axes.Several = None, keepdim: bool = False, *, axis: axes.Several = None,
             keepdims: bool = False) -> "Tensor":  # fmt: skip
         """Whether all elements, or all along these axes, are true or not 0."""
-        over = axes.several("all", self.shape, axis, dim)
-        found = self.data.astype(bool).all(axis=over, keepdims=bool(keepdim or keepdims))
-        return new(np.asarray(found) if isinstance(found, np.generic) else found)
+        return self._whether("all", axis, dim, bool(keepdim or keepdims))
 
     def any(self, dim: axes.Several = None, keepdim: bool = False, *, axis: axes.Several = None,
             keepdims: bool = False) -> "Tensor":  # fmt: skip
         """Whether any element, or any along these axes, is true or not 0."""
-        over = axes.several("any", self.shape, axis, dim)
-        found = self.data.astype(bool).any(axis=over, keepdims=bool(keepdim or keepdims))
-        return new(np.asarray(found) if isinstance(found, np.generic) else found)
+        return self._whether("any", axis, dim, bool(keepdim or keepdims))
+
+    def _whether(self, name: str, axis: axes.Several, dim: axes.Several, keepdims: bool) -> "Tensor":
+        def value(x: Any, axis: Any, keepdims: bool) -> Any:
+            return getattr(x.astype(bool), name)(axis=axis, keepdims=keepdims)
+
+        over = axes.several(name, self.shape, axis, dim)
+        return without_gradient(name, value, self, axis=over, keepdims=keepdims)
 
     def isnan(self) -> "Tensor":
         """Whether each element is not a number."""
-        return new(self.data != self.data)
+        return without_gradient("isnan", lambda x: x != x, self)
 
     def isinf(self) -> "Tensor":
         """Whether each element is infinite."""
-        return new(backend.array_module(self.data).isinf(self.data))
+        return without_gradient("isinf", backend.array_module(self.data).isinf, self)
 
     def isfinite(self) -> "Tensor":
         """Whether each element is neither infinite nor NaN."""
-        return new(backend.array_module(self.data).isfinite(self.data))
+        return without_gradient("isfinite", backend.array_module(self.data).isfinite, self)
 
     def isposinf(self) -> "Tensor":
         """Whether each element is +infinity."""
-        return new(self.data == math.inf)
+        return without_gradient("eq", operator.eq, self, math.inf)
 
     def isneginf(self) -> "Tensor":
         """Whether each element is -infinity."""
-        return new(self.data == -math.inf)
+        return without_gradient("eq", operator.eq, self, -math.inf)
 
     def signbit(self) -> "Tensor":
         """Whether each element has a minus sign, also -0."""
@@ -307,4 +311,4 @@ class Selection(Shaping):
         flags = backend.of(self.data).asarray(array_of(mask))
         if flags.dtype.kind not in "biu":
             raise ShapeError(f"{name}: a condition is boolean, got {flags.dtype}; compare, as in x > 0")
-        return flags if flags.dtype == bool else flags != 0
+        return flags if flags.dtype == bool else new(flags).to(dtype="bool").data

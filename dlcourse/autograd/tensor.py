@@ -11,7 +11,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import elementwise
-from dlcourse.autograd.base import TensorBase, apply
+from dlcourse.autograd.base import TensorBase, apply, without_gradient
 from dlcourse.autograd.creation import tensor
 from dlcourse.autograd.graph import mode
 from dlcourse.autograd.named_operators import NamedOperators
@@ -177,7 +177,7 @@ class Tensor(NamedOperators):
         if kind != moved.dtype:
             if is_floating(kind) and is_floating(moved.dtype):
                 return apply(elementwise.Cast(kind), moved)
-            return Tensor(moved.data.astype(kind))
+            return without_gradient("to", lambda x: x.astype(kind), moved)
         return moved
 
     def astype(self, dtype: Any) -> "Tensor":

@@ -9,6 +9,7 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import Function, Parameter
 from dlcourse.autograd.base import TensorBase, array_of
+from dlcourse.autograd.function import WithoutGradient
 from dlcourse.autograd.graph import observing
 from dlcourse.autograd.version import arrays_in, overlap
 from dlcourse.backend import random
@@ -129,6 +130,8 @@ class Recorder:
         self._frame = frame.parent
 
     def _note(self, function: Function, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        if isinstance(function, WithoutGradient):
+            return  # a comparison, an index: not what a gradient goes through
         if isinstance(function, Marked):  # where a hook sees gradients
             for x, out in zip(inputs, outputs, strict=True):
                 self._know(out, *self._source(x))

@@ -10,6 +10,7 @@ from dlcourse.autograd.base import array_of
 from dlcourse.autograd.graph import observing
 from dlcourse.errors import ArgumentError
 from dlcourse.nn import Embedding, Module
+from dlcourse.special_tokens import PAD
 
 __all__ = ["Call", "Trace", "input_shape", "sample", "trace"]
 
@@ -62,9 +63,9 @@ def trace(compute: Callable, inputs: Sequence[Any], model: Module | None = None)
 
 
 def _input(x: Any) -> Any:
-    """Numbers as a tensor that wants a gradient, so that nothing takes it for a constant; tokens as an array."""
+    """A tensor; one of numbers wants a gradient, so that nothing takes it for a constant."""
     array = array_of(x)
-    return Tensor(array, requires_grad=True) if array.dtype.kind == "f" else array
+    return Tensor(array, requires_grad=array.dtype.kind == "f")
 
 
 def _tensors(value: Any) -> Sequence[Tensor]:
@@ -90,12 +91,15 @@ def input_shape(model: Module, given: Any) -> tuple[int, ...] | None:
 
 
 def sample(model: Module, in_shape: Sequence[int], count: int, seed: int = 0) -> np.ndarray:
-    """Random inputs (count, *in_shape) for a model: tokens where it looks them up, else standard normal numbers in the
-    type of its parameters."""
+    """Random inputs (count, *in_shape) for a model: tokens where it looks them up, of which the first is no padding
+    where padding ends a sequence, else standard normal numbers in the type of its parameters."""
     rng = np.random.default_rng(seed)
     shape = (count, *in_shape)
     tables = [module.num for module in model.modules() if isinstance(module, Embedding)]
     if getattr(model, "takes_tokens", None) or (getattr(model, "takes_tokens", None) is None and tables):
-        return rng.integers(0, min(tables, default=2), shape)
+        tokens = rng.integers(0, min(tables, default=2), shape)
+        if getattr(model, "answers", False):
+            tokens[:, 0] = np.maximum(tokens[:, 0], PAD + 1)
+        return tokens
     kinds = {parameter.dtype for parameter in model.parameters()}
     return rng.standard_normal(shape).astype(kinds.pop() if len(kinds) == 1 else "float32")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dlcourse import backend, nn
-from dlcourse.autograd import Tensor
+from dlcourse.autograd import Tensor, as_tensor
 from dlcourse.backend.device import Array
 from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.errors import ShapeError
@@ -32,7 +32,7 @@ class AdditiveAttention(nn.Module):
         self.query, self.key = nn.Linear(state, state, bias=False), nn.Linear(memory, state)
         self.score = nn.Linear(state, 1, bias=False)
 
-    def forward(self, state: Tensor, keys: Tensor, hidden: Array) -> Tensor:
+    def forward(self, state: Tensor, keys: Tensor, hidden: Any) -> Tensor:
         """The weights (N, S) of a state (N, H) and keys U h (N, S, H); none where ``hidden``."""
         scores = self.score((self.query(state)[:, None] + keys).tanh())[..., 0]
         return softmax(scores.masked_fill(hidden, -np.inf), axis=1)
@@ -45,7 +45,7 @@ class DotAttention(nn.Module):
         super().__init__()
         self.key = nn.Linear(memory, state, bias=False)
 
-    def forward(self, state: Tensor, keys: Tensor, hidden: Array) -> Tensor:
+    def forward(self, state: Tensor, keys: Tensor, hidden: Any) -> Tensor:
         """As of :class:`AdditiveAttention`."""
         scores = (keys @ state[..., None])[..., 0] * state.shape[1] ** -0.5
         return softmax(scores.masked_fill(hidden, -np.inf), axis=1)
@@ -83,7 +83,6 @@ class Seq2Seq(Model):
 
     takes_tokens = True
     answers = True
-    no_onnx = "each step looks up the token that the one before has chosen"
     tasks = ("classification",)
     objective_units = {"loss": "nats", "sequence_accuracy": ""}
     answer_steps: Array
@@ -144,14 +143,14 @@ class Seq2Seq(Model):
 
     def _greedy(self, x: Any, count: int) -> tuple[Tensor, Tensor]:
         """Logits (N, T, V) and weights (N, T, S) of ``count`` steps, each fed with the likeliest token before."""
-        tokens = _array(x)
-        before = [backend.array_module(tokens).full(len(tokens), BOS, dtype=tokens.dtype)]
+        tokens = as_tensor(x)
+        before = [tokens.new_full((len(tokens),), BOS)]
         logits, weights = [], []
         for features, looked in self._steps(tokens, before):
             logits.append(self._logits(features))
             weights.append(looked)
             if len(logits) < count:
-                before.append(logits[-1].data.argmax(axis=1))
+                before.append(logits[-1].argmax(axis=1))
         return stack(logits, axis=1), stack(weights, axis=1)
 
     def _logits(self, features: Tensor) -> Tensor:
@@ -165,7 +164,7 @@ class Seq2Seq(Model):
         Args:
             before: the tokens y_(i-1) (N,) of the steps; more may be added meanwhile.
         """
-        tokens = _array(x)
+        tokens = as_tensor(x)
         padding = tokens == PAD
         read, last = self.encoder(self._embedded(tokens), lengths=(~padding).sum(axis=1))
         last = last[0] if self.kind == "lstm" else last
@@ -183,9 +182,5 @@ class Seq2Seq(Model):
             hidden = state[0] if self.kind == "lstm" else state
             yield concatenate([hidden, context], axis=1), looked
 
-    def _embedded(self, tokens: Array) -> Tensor:
+    def _embedded(self, tokens: Any) -> Tensor:
         return self.dropout(self.embedding(tokens))
-
-
-def _array(x: Any) -> Array:
-    return x.data if isinstance(x, Tensor) else x

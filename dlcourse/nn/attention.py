@@ -262,7 +262,7 @@ class MultiheadAttention(Module):
                 raise ShapeError(f"{name}: expected attn_mask {shapes[0]} or {shapes[1]}, got {mask.shape}")
             masks.append(mask.reshape(scores) if mask.ndim == 3 else mask)
         if all(mask.dtype == bool for mask in masks):
-            return Tensor(~functools.reduce(operator.or_, (mask.data for mask in masks))) if masks else None
+            return ~functools.reduce(operator.or_, masks) if masks else None
         return functools.reduce(operator.add, (_added(x, mask) for mask in masks))
 
     def _hiding(self, name: str, x: Tensor, mask: Any) -> Tensor:
@@ -374,5 +374,4 @@ def _added(x: Tensor, mask: Tensor) -> Tensor:
     """What is added to the scores: -inf where booleans hide."""
     if mask.dtype != bool:
         return mask
-    xp = backend.array_module(mask.data)
-    return Tensor(xp.where(mask.data, -xp.inf, 0).astype(accumulation_dtype(x.dtype)))
+    return x.new_zeros((), dtype=accumulation_dtype(x.dtype)).expand(mask.shape).masked_fill(mask, -math.inf)

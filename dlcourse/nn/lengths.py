@@ -25,13 +25,12 @@ class Lengths:
         if backend.array_module(counts) is np:  # on a GPU nothing is read back
             counts = np.asarray(counts)
             _check(layer, counts, x)
-        counts = here.asarray(counts)
-        xp = here.xp
-        place = xp.arange(steps)[None]
-        padding = place >= counts[:, None]
+        ends = Tensor(here.asarray(counts))
+        place = Tensor(here.xp.arange(steps)[None])
+        padding = place >= ends[:, None]
         self.padding = padding[..., None]
-        self._backwards = xp.where(padding, place, counts[:, None] - 1 - place)
-        self._last = xp.arange(len(x)), counts - 1
+        self._backwards = place.where(padding, ends[:, None] - 1 - place)
+        self._last = here.xp.arange(len(x)), ends - 1
 
     def hide(self, x: Tensor) -> Tensor:
         """x with zeros where it is padding."""
@@ -39,7 +38,7 @@ class Lengths:
 
     def reverse(self, x: Tensor) -> Tensor:
         """x with the steps of each sequence in reverse order, the padding where it is."""
-        return reorder_steps(x, self._backwards)
+        return reorder_steps(x, self._backwards.data)
 
     def last(self, x: Tensor) -> Tensor:
         """(N, D): the last step of each sequence."""

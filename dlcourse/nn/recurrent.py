@@ -199,7 +199,7 @@ def _pushed(x: Tensor, weights: list[Tensor], lengths: Lengths | None, *pushes: 
         return x, weights
     weight, *rest = weights
     xp = backend.array_module(x.data)
-    flag = Tensor(lengths.padding.astype(x.dtype))
+    flag = lengths.padding.to(dtype=x.dtype)
     shape = (len(weight) // len(pushes), 1)
     column = xp.concatenate([xp.full(shape, push, dtype=weight.dtype) for push in pushes])
     return concatenate([x, flag], axis=2), [concatenate([weight, Tensor(column)], axis=1), *rest]

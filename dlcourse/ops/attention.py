@@ -208,7 +208,7 @@ def _checked_mask(q: Tensor, mask: Any, scores: tuple[int, ...]) -> Tensor:
 def _both(mask: Tensor, seen: Array) -> Tensor:
     """The mask with what is not seen hidden too."""
     if mask.dtype == bool:
-        return Tensor(mask.data & seen)
+        return mask & seen
     xp = backend.array_module(seen)
     return mask + Tensor(xp.where(seen, 0, -xp.inf).astype(mask.dtype))
 

@@ -147,7 +147,8 @@ def one_hot(labels: Any, num_classes: int = -1) -> Tensor:
     Raises:
         ShapeError: labels are no whole numbers, or not in 0..K-1.
     """
-    array = labels.data if isinstance(labels, Tensor) else backend.current().asarray(labels)
+    given = labels if isinstance(labels, Tensor) else Tensor(backend.current().asarray(labels))
+    array = given.data
     if array.dtype.kind not in "iu":
         raise ShapeError(f"one_hot: labels are whole numbers, got {array.dtype}")
     if not array.size and num_classes <= 0:
@@ -156,5 +157,5 @@ def one_hot(labels: Any, num_classes: int = -1) -> Tensor:
     classes = high + 1 if num_classes == -1 else num_classes
     if low < 0 or high >= classes:
         raise ShapeError(f"one_hot: labels are in 0..{classes - 1}, got {low}..{high}")
-    rows = backend.array_module(array).arange(classes) == array[..., None]
-    return Tensor(rows.astype(np.int64))
+    rows = given[..., None] == backend.array_module(array).arange(classes)
+    return rows.to(dtype="int64")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import dlcourse as dl
+from dlcourse import functional as F
 from dlcourse import models, nn
 from dlcourse.autograd import Function, apply
 from dlcourse.errors import ArgumentError, ArgumentTypeError, UserError
@@ -161,6 +162,66 @@ def test_operations_of_ones_own_models(name: str) -> None:
     proto = to_onnx(model, shape)
     for count in (2, 4):
         check(session(proto), model, shape, count)
+
+
+class OwnOfTokens(Own):
+    """One that looks tokens up, of which 0 is padding."""
+
+    def __init__(self, forward: Any):
+        super().__init__(forward)
+        self.table, self.lstm = nn.Embedding(5, 4), nn.LSTM(4, 3, 2, bidirectional=True)
+        self.encoder = nn.TransformerEncoderLayer(4, 2, 8)
+
+
+def mean(m: Any, x: Any) -> Any:
+    padding = x == 0
+    return m.table(x).masked_fill(padding[..., None], 0).sum(1) / (~padding).sum(1, keepdim=True).clamp(min=1)
+
+
+def encoded(m: Any, x: Any) -> Any:
+    hidden = m.encoder(m.table(x), src_key_padding_mask=(x == 0) | (x > 3))
+    return hidden * ((x != 0) & (x <= 3)).float()[..., None]
+
+
+def read(m: Any, x: Any) -> Any:
+    output, (h_n, c_n) = m.lstm(m.table(x), lengths=(x != 0).sum(1).clamp(min=1))
+    return output, h_n, c_n
+
+
+def written(m: Any, x: Any) -> Any:
+    token, found = x[:, 0], []
+    for _ in range(3):
+        found.append(m.linear(m.table(token)))
+        token = found[-1].argmax(-1)
+    return dl.stack(found, 1), token
+
+
+TOKENS = {
+    "mean": mean, "encoded": encoded, "read": read, "written": written,
+    "chosen": lambda m, x: dl.where(x.eq(2).logical_or(x >= 4), x // 2, x % 3 - 1.5) + x.gt(1.5).any(1, keepdim=True),
+    "one hot": lambda m, x: F.one_hot(x, 5).float() @ m.table.weight + x.float().isnan().all(1)[:, None, None],
+    "places": lambda m, x: m.table(x).max(dim=1).values + m.table(x).gather(1, x[:, :1, None]).sum(1) + x.argmin(),
+    "positions": lambda m, x: m.table(x) * ((x != 0).cumsum(1) + dl.arange(x.shape[1]) + 2)[..., None],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TOKENS)
+def test_padding_and_choices_of_ones_own_models(name: str) -> None:
+    model = drawn(OwnOfTokens(TOKENS[name]))
+    running = session(to_onnx(model, (6,)))
+    for count, steps in ((2, 6), (4, 6), (3, 5)):
+        check(running, model, (steps,), count)
+
+
+@pytest.mark.parametrize("attention", ["additive", "dot", "none"])
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_an_answer_is_written_to_inputs_of_any_length(kind: Any, attention: Any) -> None:
+    model = drawn(models.Seq2Seq((6,), 11, kind, 8, 4, attention)).eval()
+    running = session(to_onnx(model))
+    for lengths in ([6, 2, 5], [9, 1, 8, 3], [1]):
+        x = np.random.default_rng(1).integers(1, 11, (len(lengths), max(lengths)))
+        x[np.arange(max(lengths)) >= np.array(lengths)[:, None]] = 0
+        np.testing.assert_allclose(running.run(None, {"input": x})[0], model(x).numpy(), atol=1e-5)
 
 
 def test_a_loop_over_steps_is_of_fixed_length() -> None:

@@ -157,6 +157,15 @@ def test_it_learns_a_batch_by_heart(capsys: pytest.CaptureFixture) -> None:
     assert found.metrics["train"]["sequence_accuracy"] == 1
 
 
+def test_a_run_as_onnx_answers_padded_inputs(learned: Any, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    assert main(["export", str(learned.folder), "--to", str(tmp_path / "x.onnx")]) == 0
+    assert "input (batch, steps) -> output (batch, 7, " in capsys.readouterr().out
+    found = runtime.InferenceSession(str(tmp_path / "x.onnx")).run(None, {"input": X % 6})[0]
+    np.testing.assert_allclose(found, learned.model.eval()(X % 6).numpy(), atol=1e-5)
+
+
 def test_a_run_answers_texts(learned: Any, capsys: pytest.CaptureFixture) -> None:
     folder = str(learned.folder)
     assert main(["predict", folder, "abc", "b", "aabbcc"]) == 0

@@ -2,7 +2,9 @@
 
 The graph is made from forward passes in evaluation mode, by the operations that were recorded; each has an exporter in
 one table, see :func:`exports`. Operator set 18, float32. The batch has any size, and so has a sequence where the model
-takes any length. Inputs and outputs are laid out as here, channels last.
+takes any length. Inputs and outputs are laid out as here, channels last. Masks and indices that the model computes from
+its input are in the graph where tensors compute them, as in ``padding = x == 0`` or ``logits.argmax(-1)``; NumPy's
+functions on ``x.data`` are refused.
 
 Example::
 
@@ -248,6 +250,7 @@ def _difference(
 def _relative(ours: np.ndarray, theirs: np.ndarray) -> float:
     if ours.shape != theirs.shape:
         return np.inf
+    ours, theirs = (each.astype(np.float64) for each in (ours, theirs))
     top = np.abs(ours).max(initial=0)
     return float(np.abs(ours - theirs).max(initial=0) / (top or 1))
 

@@ -70,6 +70,8 @@ def copy(step: Step, x: Value) -> Value:
 @exports(elementwise.Remainder)
 def remainder(step: Step, a: Any, b: Any) -> Value:
     a, b = (x if isinstance(x, Value) else step.graph.constant(np.asarray(x, step.dtype)) for x in (a, b))
+    if step.dtype.kind != "f":
+        return step.graph.node("Mod", *step.in_one_type(a, b))
     return a - b * step.graph.node("Floor", a / b)
 
 
@@ -188,8 +190,10 @@ def get_item(step: Step, x: Value) -> Value:
     kinds = [tuple(map(type, index)) for index in indices]
     if any(each != kinds[0] for each in kinds):
         raise Unsayable("an index that is another for inputs of another size")
+    if sum(hasattr(part, "dtype") for part in indices[0]) > 1:
+        return _at_places(step, x, indices)
     taken = sum(part is not None and part is not Ellipsis for part in indices[0])
-    result, axis, arrays = x, 0, 0
+    result, axis = x, 0
     removed: list[int] = []
     added: list[int] = []
     for place, part in enumerate(indices[0]):
@@ -202,10 +206,9 @@ def get_item(step: Step, x: Value) -> Value:
             result = _sliced(step, x, result, axis, parts)
             axis += 1
         elif hasattr(part, "dtype"):
-            arrays += 1
             value = step.known(parts)
-            if value.dtype == bool or arrays > 1 or (value.ndim != 1 and (removed or added)):
-                raise Unsayable("an index of several arrays, or of booleans")
+            if value.dtype == bool or (value.ndim != 1 and (removed or added)):
+                raise Unsayable("an index of booleans, or of an array of several axes beside numbers")
             result = step.graph.node("Gather", result, value, axis=axis)
             if value.ndim != 1:
                 axis += value.ndim - 1
@@ -216,6 +219,18 @@ def get_item(step: Step, x: Value) -> Value:
             axis += 1
     result = step.graph.squeeze(result, *removed) if removed else result
     return step.graph.unsqueeze(result, *added) if added else result
+
+
+def _at_places(step: Step, x: Value, indices: list[tuple]) -> Value:
+    """x[i, j, ...] with arrays of indices for the first axes, which broadcast."""
+    values = [step.known(list(parts)) for parts in zip(*indices, strict=True) if hasattr(parts[0], "dtype")]
+    if len(values) != len(indices[0]) or any(value.dtype == bool for value in values):
+        raise Unsayable("an index of several arrays beside other things, or of booleans")
+    places = step.dims[: len(step.dims) - (x.ndim - len(values))]
+    sizes = step.graph.sizes(places, values)
+    whole = [step.graph.node("Expand", value.cast(np.int64), sizes) for value in values]
+    joined = step.graph.node("Concat", *(step.graph.unsqueeze(each, -1) for each in whole), axis=-1)
+    return step.graph.node("GatherND", x, joined, dtype=x.dtype)
 
 
 def _one(x: Value, axis: int, places: list[int]) -> tuple[int, int]:
@@ -282,6 +297,17 @@ EXPORTERS |= {kind: _reduction(op) for kind, op in REDUCTIONS.items()}
 @exports(reduce.Extreme)
 def extreme(step: Step, x: Value) -> Value:
     return step.graph.reduce(step.function.name.capitalize(), x, *_axes(step))
+
+
+@exports(reduce.Picked)
+def picked(step: Step, x: Value) -> Value:
+    axis, keepdims = step.setting(lambda f: (f.axis, f.keepdims))
+    indices = step.setting(lambda f: f.indices)
+    if keepdims:
+        return step.graph.node("GatherElements", x, indices, axis=axis)
+    return step.graph.squeeze(
+        step.graph.node("GatherElements", x, step.graph.unsqueeze(indices, axis), axis=axis), axis
+    )
 
 
 @exports(reduce.Var)

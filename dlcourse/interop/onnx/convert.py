@@ -9,7 +9,12 @@ import numpy as np
 from dlcourse.autograd import Function, Parameter
 from dlcourse.autograd.base import array_of
 from dlcourse.autograd.function import name_of
-from dlcourse.interop.onnx import arithmetic, images, layers  # noqa: F401  # they fill the table of exporters
+from dlcourse.interop.onnx import (  # noqa: F401  # they fill the table of exporters
+    arithmetic,
+    images,
+    layers,
+    without_gradient,
+)
 from dlcourse.interop.onnx.graph import Dims, Graph, Unsayable, Value
 from dlcourse.interop.onnx.step import Step, exporter_of
 from dlcourse.interop.trace import Call, Trace
@@ -89,7 +94,27 @@ class Conversion:
         if _alike(arrays):
             name = self.names.get(id(found[0])) if isinstance(found[0], Parameter) else None
             return self.graph.constant(arrays[0], name)
-        return self._filled(arrays)
+        return self._range(arrays) or self._filled(arrays)
+
+    def _range(self, arrays: list[np.ndarray]) -> Value | None:
+        """Whole numbers one after another along an axis whose length is known at run time only, as ``arange`` gives
+        them; None if they are others."""
+        dims = dims_of(arrays)
+        long = [axis for axis, dim in enumerate(dims) if dim != 1]
+        if len(long) != 1 or not all(array.size for array in arrays):
+            return None
+        start = arrays[0].flat[0]
+        if not np.isfinite(start) or start != int(start):
+            return None
+        if any((array.reshape(-1) != start + np.arange(array.size)).any() for array in arrays):
+            return None
+        ends = (int(start), self.graph.squeeze(self.graph.size(dims[long[0]]), 0) + int(start), 1)
+        found = self.graph.node("Range", *ends, dtype=np.int64)
+        if len(dims) > 1:
+            found = self.graph.unsqueeze(found, *(axis for axis in range(len(dims)) if axis not in long))
+        found = found.cast(arrays[0].dtype)
+        found.dims = dims
+        return found
 
     def _filled(self, arrays: list[np.ndarray]) -> Value:
         """One number in a shape that is known at run time only."""

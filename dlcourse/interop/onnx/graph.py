@@ -237,4 +237,6 @@ class Graph:
         like = next(x.dtype for x in (a, b, condition) if isinstance(x, Value))
         like = np.dtype("float32") if like.kind == "b" else like
         a, b = (x if isinstance(x, Value) else self.constant(np.asarray(x, dtype=like)) for x in (a, b))
+        if a.dtype.kind == "b":  # which onnxruntime does not choose between
+            return (condition & a) | (~condition & b)
         return self.node("Where", condition, a, b, dtype=a.dtype)

@@ -208,6 +208,12 @@ def recurrence(step: Step, x: Value, *operands: Value) -> Any:
     return (output, graph.squeeze(found[2], 0)) if kind is recurrent.LSTM else output
 
 
+@exports(recurrent.ReorderSteps)
+def reorder_steps(step: Step, x: Value) -> Value:
+    index = step.graph.unsqueeze(step.setting(lambda f: f.index), -1)
+    return step.graph.node("GatherND", x, index, dtype=x.dtype, batch_dims=1)
+
+
 def _is_zero(state: Value) -> bool:
     return state.fill == 0 or (state.array is not None and not state.array.any())
 
@@ -227,6 +233,8 @@ def attend(step: Step, q: Value, k: Value, v: Value, *bias: Value) -> Any:
     if step.setting(lambda f: f.causal):
         scores = scores + _hidden_future(graph, q, k)
     weights = graph.node("Softmax", scores, axis=-1)
+    if mask is not None and mask.array is None:  # a query that sees no key gets zeros
+        weights = graph.where(scores.equal(-np.inf), 0, weights)
     y = weights @ v
     return (y, weights) if getattr(step.function, "give", False) else y
 
