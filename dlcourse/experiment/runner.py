@@ -187,7 +187,10 @@ def new_run(config: Config, path: str | os.PathLike, options: Options, first_bat
     with options.computing(config, Log(None, options.quiet)) as chosen:
         experiment = Experiment.from_config(config, chosen, first_batches)
         with new_training(experiment, config, path, options, temporary=first_batches) as training:
-            return _finish(training, options, temporary=first_batches)
+            result = _finish(training, options, temporary=first_batches)
+            if first_batches and training.log.went_without:  # a run would go on; a trial is there to find it
+                raise UserError(f"fast dev run: not everything worked: {training.log.went_without[0]}")
+            return result
 
 
 @contextlib.contextmanager

@@ -21,10 +21,13 @@ class Log:
     Args:
         path: the file that gets them too; None: no file.
         quiet: print nothing.
+    Attributes:
+        went_without: what :meth:`going_on` said.
     """
 
     def __init__(self, path: Path | None, quiet: bool):
         self.path, self.quiet = path, quiet
+        self.went_without: list[str] = []
         self._unwritten: list[str] = []
         self._settled = False
 
@@ -82,7 +85,8 @@ class Log:
         try:
             yield
         except Exception as error:
-            self(f"{without}: {named(error)}")
+            self.went_without.append(f"{without}: {named(error)}")
+            self(self.went_without[-1])
 
     @contextlib.contextmanager
     def warnings(self) -> Iterator[None]:

@@ -159,6 +159,8 @@ def test_a_run_whose_model_cannot_draw_is_done(tmp_path: Path, monkeypatch: pyte
     assert (result["status"], result["step"]) == ("done", 20)
     with np.load(folder / "predictions.npz") as arrays:
         assert "originals" in arrays and "samples" not in arrays
+    with pytest.raises(UserError, match="not everything worked: no arrays of the model for the plots: RuntimeError"):
+        run(tmp_path, config(VAE_2), fast_dev_run=True)
 
 
 @pytest.mark.parametrize("model", [VAE_2, {"name": "autoencoder", "latent": 2, "noise": 0.2}])
