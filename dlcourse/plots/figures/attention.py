@@ -74,4 +74,7 @@ def _draw(axes: Axes, panel: Panel, side: float) -> None:
 
 def _shown(token: str, letters: int) -> str:
     """The first letters of a token; what cannot be seen as one sign."""
-    return SIGNS.get(token) or "".join(SIGNS.get(letter, letter) for letter in token)[:letters]
+    shown = SIGNS.get(token, token)
+    for space in (" ", "\\n"):  # within a token of several characters
+        shown = shown.replace(space, SIGNS[space])
+    return shown[:letters]
