@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from dlcourse.plots.figures.attack import _images
 from dlcourse.plots.figures.surface_paths import Convergence, theory
 from dlcourse.plots.gallery import open_view, plots
 from dlcourse.plots.plot import Plot
@@ -281,6 +282,13 @@ def write_attacks(path: Path, slope: float = 8.0) -> None:
         curves = {"epsilons": sizes, "accuracy": np.maximum(0.6 - slope * sizes, 0), "control": 0.6 - sizes}
         curves |= {"distances": distances, "label": np.array(name), "norm": np.array(norm), "place": np.array(place)}
         np.savez(path / f"attack-{place}.npz", **curves, **images, clean=clean, count=np.array(100))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 255), (0, 1), (0, 16), (-1, 1)])
+def test_attacked_images_are_shown_from_black_to_white(low: float, high: float) -> None:
+    before = np.linspace(low, high, 3).reshape(1, 1, 3, 1)
+    first, second = _images({"attack_originals": before, "attack_changed": before - high})
+    assert first.ravel().tolist() == [0, 128, 255] and second.max() < 129
 
 
 def attacked_nets(path: Path) -> Path:

@@ -189,6 +189,7 @@ def _images(arrays: Measured) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     if before.shape[3] not in (1, 3):
         return None
-    scale = 255 if before.max() <= 1 else 1
-    first, second = (np.round(np.clip(each[:_IMAGES] * scale, 0, 255)).astype(np.uint8) for each in (before, after))
-    return first, second
+    black, white = min(0.0, float(before.min())), float(before.max())
+    scale = 255 / (((255.0 if white > 127 else white) - black) or 1.0)
+    shown = [np.round(np.clip((each[:_IMAGES] - black) * scale, 0, 255)).astype(np.uint8) for each in (before, after)]
+    return shown[0], shown[1]
