@@ -29,7 +29,7 @@ from dlcourse.sweeps.requirements import Requirements
 _RETRIES = 3
 _POLL_SECONDS = 0.5
 _CONNECT_SECONDS = 10
-_RESULT_SECONDS = 10
+_RESULT_SECONDS = 2
 _LOCAL = re.compile(r"local:0*([1-9]\d*)")
 
 
@@ -214,7 +214,7 @@ class _Dispatcher:
             self._fit.discard(worker)
             self._refused.discard(worker)
             for key in [key for key, job in self._jobs.items() if job.worker == worker]:
-                yield from self._lose(self._jobs.pop(key), "it has left the cluster")
+                yield from self._lose(self._jobs.pop(key), "the worker has left the cluster")
         for worker in now.keys() - before.keys():
             # By a function of Python's own: a worker without dlcourse cannot read a task that names ours.
             self._submit(_Job(worker), pkgutil.resolve_name, f"{cluster_worker.__name__}:examine")
@@ -280,7 +280,7 @@ class _Dispatcher:
         elif self._client.status != "running":
             raise self._gone()
         else:
-            yield from self._end(self._jobs.pop(key))
+            yield from self._end(key, self._jobs.pop(key))
 
     def _judge(self, key: str, evaluation: tuple[int, float | None]) -> None:
         """Answer a point, which waits for it, whether it is to end."""
@@ -292,12 +292,15 @@ class _Dispatcher:
         except Exception:  # tried again, until it is heard or _look() sees that the worker, or the scheduler, is gone
             self._messages.put((key, evaluation))
 
-    def _end(self, job: _Job) -> Iterator[Event]:
+    def _end(self, key: str, job: _Job) -> Iterator[Event]:
         """A job has come to its end."""
         try:
             outcome = job.future.result(timeout=_RESULT_SECONDS)
         except Exception as error:  # KilledWorker, a result that was lost with its worker, no dlcourse there
-            if job.index is None:
+            if isinstance(error, TimeoutError) and job.future.status == "finished":  # a slow worker still sends it
+                self._jobs[key] = job
+                self._messages.put((key, None))
+            elif job.index is None:
                 self._refuse(job.worker, f"it cannot run dlcourse {self._needs.program[0]}: {named(error)}")
             else:
                 yield from self._lose(job, named(error))
@@ -338,12 +341,12 @@ class _Dispatcher:
         self._lost[job.index] += 1
         count, retries = self._lost[job.index], self._cluster.retries
         if count > retries:
-            times = f"{count} time{'s' * (count != 1)}"
-            error = f"its worker was lost {times}, at last {job.worker}: {reason}"
+            error = f"lost {count} time{'s' * (count != 1)}, at last at worker {job.worker}: {reason}"
             yield self._outcome(job.index, {"status": "failed", "error": error})
             return
-        retry = f"point {Path(job.task.folder).name} goes on at another (retry {count} of {retries})"
-        self._notes.append(f"worker {job.worker} was lost ({reason}); {retry}")
+        point = Path(job.task.folder).name
+        retry = f"it goes on at a free one (retry {count} of {retries})"
+        self._notes.append(f"point {point} was lost at worker {job.worker} ({reason}); {retry}")
         self._again.append((job.index, replace(job.task, start=start_again(job.task))))
 
     def _stop(self) -> None:

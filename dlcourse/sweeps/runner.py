@@ -247,7 +247,8 @@ def _solve_together(
     """Solve the points that have not begun; returns those that are left, as they need a run of their own."""
     new = [(recorded, task) for recorded, task in todo if task.start == "run"]
     configs = [task.config.data for _, task in new]
-    outcomes, arrays = closed_form.solve(configs), {}
+    outcomes = closed_form.solve(configs)
+    arrays: dict[str, np.ndarray] = {}
     if resampling is not None:
         refitted = closed_form.resampled(configs, resampling.seeds, np.asarray(resampling.inputs))
         for i, (outcome, found) in enumerate(zip(outcomes, refitted, strict=True)):
