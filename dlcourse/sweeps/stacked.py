@@ -97,7 +97,7 @@ def unsupported_reason(config: Mapping[str, Any], device: Backend) -> str | None
     if getattr(model, "objective_units", None) or config["loss"] is None:
         return f"model {config['model']['name']} has an objective of its own"
     if not device.is_host:
-        return f"device {device.kind}: stacks are trained on the CPU"
+        return f"device {device.kind}: steps are recorded of each point by itself; stacks are trained on the CPU"
     if precision.is_half(precision.dtype(config["precision"])):
         return f"precision {config['precision']}: stacks compute in float32 or float64"
     unwanted = {key: train[key] for key in ("attack", "swa", "carry_state")} | {"accumulate": train["accumulate"] > 1}

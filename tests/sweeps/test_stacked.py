@@ -92,6 +92,7 @@ def lines(capsys):
         ({"seeds": 2}, {"model": MLP}),
         ({"zip": {"model.dropout": [0.1, 0.5], "train.l2": [0.0, 0.01]}}, {"model": MLP}),
         ({"kfold": 3}, {"data": {"split": {"test": 0.2}, "samples": 100}}),
+        ({"zip": {"data.bootstrap": [1, 2], "data.seed": [3, 4]}}, {}),
         ({"zip": {"model.scale": [0.01, 0.1], "loss.label_smoothing": [0.0, 0.2]}}, {}),
         (
             {"seeds": 2},
@@ -131,7 +132,10 @@ def lines(capsys):
         ({"grid": {"optimizer.lr": [0.01, 0.1]}}, LSTM),
         ({"grid": {"optimizer.lr": [0.01, 0.1]}}, VIT),
     ],
-    ids="rates seeds dropout folds smoothing svm optimizers penalties lengths polynomial init cnn lstm vit".split(),
+    ids=[
+        *"rates seeds dropout folds resamples smoothing svm optimizers penalties lengths polynomial".split(),
+        *"init cnn lstm vit".split(),
+    ],
 )
 def test_equal_to_each_by_itself(tmp_path, capsys, sweep, changes):
     given = config(sweep, **changes)
