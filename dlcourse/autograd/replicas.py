@@ -55,6 +55,15 @@ class Each:
 
     def __init__(self, values: Sequence[float]):
         self.values = tuple(values)
+        self._arrays: dict[Any, Array] = {}
+
+    def on_device(self, like: Array) -> Array:
+        """The values (R,) where that array lies and in its type, copied there once: a recorded step copies nothing."""
+        xp = array_module(like)
+        key = xp, like.dtype
+        if key not in self._arrays:
+            self._arrays[key] = xp.asarray(self.values, dtype=like.dtype)
+        return self._arrays[key]
 
     def __eq__(self, other: object) -> bool:
         return all(value == other for value in self.values)
@@ -132,7 +141,7 @@ def numbers(setting: Any, like: Array) -> Any:
     if not isinstance(setting, Each):
         return setting
     shape = (len(setting.values), *(1,) * (like.ndim - 1))
-    return array_module(like).asarray(setting.values, dtype=like.dtype).reshape(shape)
+    return setting.on_device(like).reshape(shape)
 
 
 class Rule:

@@ -24,6 +24,8 @@ class Step(Protocol):
     optimizer: Any
     """Has ``rates`` and ``steps``, the only other numbers that change from step to step."""
     model: Any
+    loss_shape: tuple[int, ...]
+    """Of its cost: () of one model, (R,) of a stack of R."""
 
     @property
     def can_capture(self) -> bool:
@@ -75,7 +77,7 @@ class EagerRunner:
         batch = loader.batch(step.step)
         tracing.phase(None)
         loss = step(*batch)
-        return None if loss is None else loss.data.reshape(1)
+        return None if loss is None else loss.data[None]
 
 
 eager = EagerRunner()

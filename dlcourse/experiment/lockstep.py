@@ -154,6 +154,27 @@ class Lockstep:
         """One step of all, and the callbacks that are due after it."""
         runs = list(self.live)
         due = {run: run.trainer.next_calls() for run in runs}
+        costs = self._recorded(runs, due) or dict(zip(runs, self._taken(runs), strict=True))
+        evaluating = [run for run in runs if any(c is run.evaluation and at <= run.trainer.step for at, c in due[run])]
+        with self._ask(evaluating):
+            yield from self._for_each(runs, lambda run: run.trainer.after_steps(costs[run], due[run]))
+
+    def _recorded(self, runs: list[Run], due: Mapping[Run, Sequence[tuple[int, Any]]]) -> dict[Run, Array]:
+        """The costs of as many steps as a device that records them takes at once, up to the next that a callback is
+        due after; none where the runs have not their batches in common, or are at different steps."""
+        trainer, start = runs[0].trainer, runs[0].trainer.step
+        if not all(run.trainer.loader is trainer.loader and run.trainer.step == start for run in runs):
+            return {}
+        step = self.stack_of(runs).joint
+        if not step.runner.takes_several:
+            return {}
+        calls = [at for each in due.values() for at, _ in each if at > start]
+        end = min([*calls, *(run.trainer.total_steps for run in runs)])
+        costs = step.runner.advance(step, trainer.loader, end - start)
+        return {run: costs[:, number] for number, run in enumerate(runs)}
+
+    def _taken(self, runs: list[Run]) -> list[Array]:
+        """The costs of one step of each."""
         made: dict[tuple[int, int], Any] = {}
         batches = []
         for run in runs:
@@ -162,10 +183,7 @@ class Lockstep:
             if key not in made:
                 made[key] = run.trainer.train_step.batch_of(*loader.batch(step))
             batches.append(made[key])
-        costs = dict(zip(runs, self.stack_of(runs).step(batches), strict=True))
-        evaluating = [run for run in runs if any(c is run.evaluation and at <= run.trainer.step for at, c in due[run])]
-        with self._ask(evaluating):
-            yield from self._for_each(runs, lambda run: run.trainer.after_steps(costs[run], due[run]))
+        return self.stack_of(runs).step(batches)
 
     def _close(self, ended: list[Run]) -> Iterator[tuple[Run, BaseException | None]]:
         """Take runs that are done to their ends."""

@@ -13,6 +13,7 @@ from dlcourse.backend.kernels import activation
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels.activation import add
 from dlcourse.backend.kernels.grad_buffers import copy_into
+from dlcourse.backend.kernels.replicas import summed_products
 from dlcourse.backend.kernels.select import selected
 from dlcourse.errors import ShapeError
 from dlcourse.ops.residual import add_relu
@@ -32,7 +33,7 @@ class NormRule(Rule):
         self.axis = 1 if batch else 2
         mean = values.mean(axis=self.axis, keepdims=True)
         self.xhat = values - mean
-        var = xp.einsum("rmc,rmc->rc" if batch else "rmc,rmc->rm", self.xhat, self.xhat) / values.shape[self.axis]
+        var = summed_products(self.xhat, self.xhat, self.axis) / values.shape[self.axis]
         var = var.reshape(mean.shape)
         self.inverse = 1 / xp.sqrt(var + eps)
         self.xhat *= self.inverse
@@ -49,9 +50,8 @@ class NormRule(Rule):
     def backward(self, dout: Array) -> tuple:
         dz = dout.reshape(self.xhat.shape)
         dz = dz if self.y is None else activation.relu_grad(dz, self.y)
-        xp = array_module(dz)
         dbias = dz.sum(axis=1, out=self.grad_buffers[2])
-        dweight = xp.einsum("rmc,rmc->rc", dz, self.xhat)
+        dweight = summed_products(dz, self.xhat, 1)
         if self.grad_buffers[1] is not None:
             dweight = copy_into(dweight, self.grad_buffers[1])
         if self.axis == 1:

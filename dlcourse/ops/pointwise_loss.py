@@ -14,6 +14,7 @@ from dlcourse.autograd.elementwise import logistic
 from dlcourse.autograd.function import xp_of
 from dlcourse.autograd.replicas import ReplicaArray, Rule
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.replicas import summed_products
 from dlcourse.backend.kernels.sums import sum_of_squares
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.ops.algebra import broadcast_to
@@ -49,7 +50,7 @@ class SquaredErrorRule(Rule):
         self.difference = (x - t).reshape(len(x if isinstance(inputs[0], ReplicaArray) else t), -1)
         self.scale = loss.factor / inputs[0].size if loss.reduction == "mean" else loss.factor
         self.shape = (len(self.difference), *inputs[0].shape)
-        total = xp_of(x).einsum("ri,ri->r", self.difference, self.difference)
+        total = summed_products(self.difference[:, None], self.difference[:, None], 2)[:, 0]
         return (0.5 * self.scale * total).astype(self.difference.dtype)
 
     def backward(self, dout: Array | None) -> tuple:

@@ -7,6 +7,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Tensor, as_tensor, promotion
+from dlcourse.autograd.replicas import ReplicaArray
 from dlcourse.backend.device import Array
 from dlcourse.errors import ShapeError
 
@@ -17,8 +18,11 @@ F = TypeVar("F", bound=Callable)
 
 def on_device(outputs: Tensor, targets: Any) -> Array:
     """Targets as an array where the outputs are, in their own type."""
-    array = targets.data if isinstance(targets, Tensor) else targets
-    return array if type(array) is type(outputs.data) else backend.of(outputs.data).asarray(array)
+    array, like = targets.data if isinstance(targets, Tensor) else targets, outputs.data
+    if isinstance(array, ReplicaArray):
+        return array
+    like = like.values if isinstance(like, ReplicaArray) else like
+    return array if type(array) is type(like) else backend.of(like).asarray(array)
 
 
 def in_type_of(outputs: Tensor, targets: Any) -> Any:

@@ -19,7 +19,7 @@ from dlcourse.backend import Backend, current, memory, precision, random
 from dlcourse.config import Config
 from dlcourse.errors import named
 from dlcourse.experiment.building import build_loss, build_model
-from dlcourse.experiment.experiment import Experiment
+from dlcourse.experiment.experiment import Experiment, training_seed
 from dlcourse.experiment.lockstep import Lockstep, SharedData, Together
 from dlcourse.experiment.runner import Options, new_training, resumed_training
 from dlcourse.experiment.training_run import Run
@@ -40,6 +40,8 @@ _COPIES = 6
 optimizer, and those of a checkpoint that is to be written."""
 _PASSES = 3
 """Arrays of the size of a batch and all layers' outputs that are held at once in a step."""
+_SHARED = {True: "architecture and batch size", False: "architecture and batches"}
+"""What a group has in common, by whether it is on the CPU."""
 _SHARE = 0.5
 """Of the memory that is left, what a group may take."""
 
@@ -96,8 +98,6 @@ def unsupported_reason(config: Mapping[str, Any], device: Backend) -> str | None
         return f"optimizer {name} evaluates the cost several times in a step"
     if getattr(model, "objective_units", None) or config["loss"] is None:
         return f"model {config['model']['name']} has an objective of its own"
-    if not device.is_host:
-        return f"device {device.kind}: steps are recorded of each point by itself; stacks are trained on the CPU"
     if precision.is_half(precision.dtype(config["precision"])):
         return f"precision {config['precision']}: stacks compute in float32 or float64"
     unwanted = {key: train[key] for key in ("attack", "swa", "carry_state")} | {"accumulate": train["accumulate"] > 1}
@@ -129,14 +129,14 @@ def plan(configs: Sequence[Config], device: Backend, shared: SharedData, resampl
         if reason is not None:
             found.alone[index] = reason
             continue
-        keys[_key(config.data, kind)].append(index)
+        keys[_key(config.data, kind, device)].append(index)
         sizes[index] = size
-    left = memory.available()
+    left = memory.available() if device.is_host else device.free_bytes()
     for indices in keys.values():
         size = max(sizes[index] for index in indices)
         most = MAX_REPLICAS if left is None else min(MAX_REPLICAS, int(_SHARE * left // max(1, size)))
         if len(indices) == 1 or most < 2:
-            why = "no other point has its architecture and batch size" if len(indices) == 1 else "memory for one only"
+            why = f"no other point has its {_SHARED[device.is_host]}" if len(indices) == 1 else "memory for one only"
             found.alone |= dict.fromkeys(indices, why)
             continue
         groups = -(-len(indices) // most)
@@ -178,16 +178,19 @@ def _describe(shared: SharedData, described: _Described) -> tuple[tuple, int]:
     batch = count if config["train"]["batch_size"] == "full" else min(config["train"]["batch_size"], count)
     with random.drawing(random.Draws()):
         sample = data.normalizer.apply(data.splits["train"].x[:1], precision.dtype(config["precision"]))
-        found = summarize(model, Tensor(sample))
+        found = summarize(model, Tensor(current().asarray(sample)))
     passing = (found.activation_bytes + sample.nbytes) * batch * _PASSES
     return kind, found.parameter_bytes * _COPIES + passing
 
 
-def _key(config: Mapping[str, Any], kind: tuple) -> Any:
-    """What points of a group have in common: the architecture, and what decides which numbers meet in a step."""
+def _key(config: Mapping[str, Any], kind: tuple, device: Backend) -> Any:
+    """What points of a group have in common: the architecture, and what decides which numbers meet in a step; on a GPU
+    the batches too, without which it records no step."""
     train, groups = config["train"], config["optimizer"].get("groups") or ()
     layout = [(group["match"], group.get("ndim")) for group in groups]
     alike = [train["batch_size"], train["freeze"], config["precision"], layout]
+    if not device.is_host:
+        alike += [config["data"], config["seed"], training_seed(config), train["drop_last"]]
     return kind, canonical(alike)
 
 

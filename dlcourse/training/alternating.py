@@ -12,8 +12,8 @@ from dlcourse.autograd import FlatParameters, Tensor
 from dlcourse.backend import capture, random
 from dlcourse.backend.device import Array
 from dlcourse.errors import ArgumentError, ArgumentTypeError
-from dlcourse.optim.base import Optimizer
 from dlcourse.training.host_state import HostState
+from dlcourse.training.joint_optimizer import JointOptimizer
 from dlcourse.training.step import TrainStep
 
 __all__ = ["AlternatingStep"]
@@ -56,6 +56,8 @@ class AlternatingStep:
 
     swa = None
 
+    loss_shape = ()
+
     def __init__(
         self,
         model: Any,
@@ -82,7 +84,7 @@ class AlternatingStep:
             name: _PlayerStep(model, name, optimizers[name], schedule, by_group.get(name), settings) for name in players
         }
         self._steps = list(self.players.values())
-        self.optimizer: Any = _Together([each.optimizer for each in self._steps])
+        self.optimizer: Any = JointOptimizer([each.optimizer for each in self._steps])
         self.capture = True
 
     def __call__(self, x: Any, y: Any) -> Tensor:
@@ -238,52 +240,3 @@ class _PlayerStep(TrainStep):
     def _layout(self) -> dict[str, list[int]]:
         places = {id(p): i for i, p in enumerate(self.model.parameters())}
         return {"layout": [places[id(p)] for p in self.flat.all_parameters]}
-
-
-class _Together:
-    """Optimizers that step equally often under the face of one, as far as a runner and the trainer look at it."""
-
-    needs_closure = closed_form = False
-
-    def __init__(self, optimizers: list[Optimizer]):
-        self._all = optimizers
-
-    @property
-    def flat(self) -> FlatParameters:
-        return self._all[0].flat
-
-    @property
-    def lr(self) -> Any:
-        return self._all[0].lr
-
-    @property
-    def rates(self) -> list[Any]:
-        return list(chain.from_iterable(each.rates for each in self._all))
-
-    @rates.setter
-    def rates(self, values: list[Any]) -> None:
-        left = iter(values)
-        for each in self._all:
-            each.rates = [next(left) for _ in each.members]
-
-    @property
-    def steps(self) -> Any:
-        return self._all[0].steps
-
-    @steps.setter
-    def steps(self, value: Any) -> None:
-        for each in self._all:
-            each.steps = value
-
-    @property
-    def skipped_steps(self) -> dict[int, dict[int, int]]:
-        return {i: dict(each.skipped_steps) for i, each in enumerate(self._all)}
-
-    @skipped_steps.setter
-    def skipped_steps(self, value: dict[int, dict[int, int]]) -> None:
-        for i, each in enumerate(self._all):
-            each.skipped_steps = value[i]
-
-    def count_recorded(self, steps: int) -> None:
-        for each in self._all:
-            each.count_recorded(steps)

@@ -6,11 +6,10 @@ a replica alone (optimizer, clip, average, callbacks, checkpoint) works on its r
 """
 
 import copy
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor, at_once, lent, no_grad
@@ -21,6 +20,7 @@ from dlcourse.backend import random
 from dlcourse.backend.device import Array
 from dlcourse.nn import Module
 from dlcourse.optim.swa_utils import running_statistics
+from dlcourse.training.stack_step import StackStep
 
 _ALIGNED = 16
 """Rows of the buffers begin at multiples of so many numbers."""
@@ -72,13 +72,13 @@ class Stack:
         self.model = copy.deepcopy(self.steps[0].model)
         names = {id(p): name for name, p in self.steps[0].model.named_parameters()}
         own = dict(self.model.named_parameters())
-        self._parameters: list[Any] = [own[names[id(p)]] for p in flats[0].parameters]
+        self.parameters: list[Any] = [own[names[id(p)]] for p in flats[0].parameters]
         xp, length = backend.array_module(flats[0].data), -(-len(flats[0]) // _ALIGNED) * _ALIGNED
         data, grad = (xp.zeros((len(flats), length), flats[0].data.dtype) for _ in range(2))
         self._share_statistics()
         for flat, weights, grads in zip(flats, data, grad, strict=True):
             flat.move_to(weights[: len(flat)], grads[: len(flat)])
-        for i, p in enumerate(self._parameters):
+        for i, p in enumerate(self.parameters):
             place, shape = flats[0].slice_of(i), (len(flats), *p.shape)
             views = (ReplicaArray(buffer[:, place].reshape(shape), self.replicas) for buffer in (data, grad))
             p.__class__ = _StackedParameter
@@ -113,20 +113,33 @@ class Stack:
         """One step of each with its batch; the costs before it, arrays of one element on the device."""
         for number in self.replicas.each():
             self.steps[number].begin()
-            self.steps[number].optimizer.zero_grad()
         if not _of_one_shape([x for x, _ in batches]):  # as the last batches of folds that differ by a sample
             return [self._alone(number, *batches[number]) for number in self.replicas.each()]
-        for p in self._parameters:
+        costs = self.update(batches)
+        for step in self.steps:
+            step.step += 1
+        return [costs[number : number + 1] for number in range(len(self))]
+
+    def update(self, batches: Sequence[tuple[Array, Array]]) -> Array:
+        """A step of each that has begun, with batches of one shape; their costs (R,). It is not counted."""
+        for step in self.steps:
+            step.optimizer.zero_grad()
+        for p in self.parameters:
             p._received = False
         self.model.train()
-        losses = self._backward(batches)
-        received = [p._received for p in self._parameters]
-        costs = []
+        costs = self._backward(batches)
+        received = [p._received for p in self.parameters]
         for number in self.replicas.each():
-            step = self.steps[number]
+            step, loss = self.steps[number], costs[number]
             step.flat.mark_received(received)
-            costs.append(step.complete(losses[number]).reshape(1))
+            if (cost := step.complete(loss)) is not loss:
+                costs[number] = cost
         return costs
+
+    @functools.cached_property
+    def joint(self) -> StackStep:
+        """The step of all as one."""
+        return StackStep(self)
 
     def probe(self, batches: Sequence[tuple[Array, Array]]) -> None:
         """Take the gradients of a batch and change nothing else.
@@ -164,9 +177,10 @@ class Stack:
             if not isinstance(loss.data, ReplicaArray) or loss._node is None or loss.shape:
                 raise NotStackable("the loss is not one number for each replica")
             known = loss._node.function.is_loss
-            ones = None if known else ReplicaArray(np.ones_like(loss.data.values), self.replicas)
+            values = loss.data.values
+            ones = None if known else ReplicaArray(backend.array_module(values).ones_like(values), self.replicas)
             walk_back(loss._node, loss._index, ones, False)
-        return loss.data.values
+        return values
 
     def _forward(self, x: Any) -> Tensor:
         """The outputs; where an operation draws by itself on what all share, each replica gets inputs of its own."""

@@ -85,6 +85,8 @@ class TrainStep:
         True
     """
 
+    loss_shape = ()
+
     def __init__(
         self,
         model: Any,
@@ -227,7 +229,7 @@ class TrainStep:
 
     def complete(self, loss: Array) -> Array:
         """What is left of a step for which :meth:`begin` was called, once its gradient is in the buffer, as of a
-        replica whose stack took it: penalties, clip, optimizer, average.
+        replica whose stack took it: penalties, clip, optimizer, average; but that it is not counted.
 
         Args:
             loss: without penalties.
@@ -237,7 +239,6 @@ class TrainStep:
         cost = self._penalize(loss)
         self.apply_gradient(None, None)
         self._after_update()
-        self.step += 1
         return cost
 
     def _after_update(self) -> None:

@@ -171,6 +171,13 @@ def _product_each(a: tuple, b: tuple, into: bool) -> Maker:
     return make
 
 
+def _summed_products(shape: tuple, axis: int) -> Maker:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        return *(rng.normal(size=shape).astype(dtype) for _ in range(2)), axis
+
+    return make
+
+
 def _elementwise(inputs: int, shape: tuple) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
         return tuple((2 * rng.normal(size=shape)).astype(dtype) for _ in range(inputs))
@@ -751,6 +758,9 @@ CASES: dict[str, list[Maker]] = {
         _product(*sizes, into)
         for sizes in [(3, 0, 4), (0, 3, 4), (5, 7, 3), (400, 300, 100), (90, 300, 500)]
         for into in (False, True)
+    ],
+    "summed_products": [
+        _summed_products(shape, axis) for shape in [(3, 5, 7), (1, 1, 33), (2, 0, 4)] for axis in (1, 2)
     ],
     "product_each": [  # each by itself, one batch for narrow weights, the gradient of those, and too wide to join
         _product_each(*shapes, into)

@@ -51,7 +51,7 @@ class _Graph:
     graph: Any
     inputs: tuple[Array, Array]
     losses: Array
-    """(k,), of the steps that are one launch."""
+    """(k, ...), of the steps that are one launch."""
     rates: Array
     """(k, groups), their learning rates."""
     counter: Array
@@ -209,7 +209,7 @@ class CapturedSteps(EagerRunner):
         try:
             # No phase begins while a step is captured, and what listens to phases would wait for the device.
             with self.side.allocating(), tracing.listening_to_phases(None), no_garbage_collection():
-                inputs, losses = make_inputs(), xp.empty(count, dtype=numbers)
+                inputs, losses = make_inputs(), xp.empty((count, *step.loss_shape), dtype=numbers)
                 rates = xp.asarray([rates_before] * count, dtype=numbers)
                 counter = xp.full((), now - count, dtype=np.int64)
                 counter += count  # compiles what the graph moves it on with
@@ -223,7 +223,7 @@ class CapturedSteps(EagerRunner):
                             random.begin_step(DeviceCounter(counter, i), step.stream)
                             if write is not None:
                                 write(DeviceCounter(counter, i), *inputs)
-                            step.update(*inputs, losses[i : i + 1].reshape(()))
+                            step.update(*inputs, losses[i : i + 1].reshape(step.loss_shape))
                         counter += count
                     finally:
                         graph = self.stream.end_capture()
