@@ -5,6 +5,7 @@
     devices        `dlcourse devices`: driver, CuPy, NVRTC, cuBLAS, one kernel, one GEMM
     overrides      every kernel against its reference at odd shapes, without cuDNN
     captured       steps captured in a CUDA graph against eager steps: the same weights, bit for bit
+    stacked        a step of 64 models as one stack, recorded, against 64 steps of one
     parity         100 steps on the GPU and on a CPU, step by step, in float32 and in float64
     bench-short    three workloads, ours beside PyTorch in a CUDA graph
     profile        where the time of a step goes: `dlcourse run --profile`
@@ -89,10 +90,11 @@ PARTS = {
     "devices": Part("gpu.devices", 3, 10),
     "overrides": Part("gpu.overrides", 20, 45),
     "captured": Part("gpu.captured", 10, 25),
+    "stacked": Part("gpu.stacked", 8, 12),
     "parity": Part("gpu.parity", 12, 25),
     "bench-short": Part("gpu.bench", 25, 40, tuple(SHORT_BENCH)),
     "profile": Part("gpu.profile", 6, 15),
-    "bench": Part("gpu.bench", 110, 140, tuple(COMPILED)),
+    "bench": Part("gpu.bench", 110, 132, tuple(COMPILED)),
     "precision": Part("gpu.precision", 12, 25),
     "configs": Part("gpu.configs", 8, 20),
     "deterministic": Part("gpu.deterministic", 8, 20),
@@ -101,7 +103,7 @@ PARTS = {
     "sanitizer": Part("gpu.sanitizer", 25, 30),
 }
 FIRST = ("packages", "compiled", "devices", "overrides", "captured", "parity", "bench-short")
-SECOND = ("packages", "compiled", "captured", *list(PARTS)[list(PARTS).index("profile") :])
+SECOND = ("packages", "compiled", "captured", "stacked", *list(PARTS)[list(PARTS).index("profile") :])
 
 
 def main() -> int:

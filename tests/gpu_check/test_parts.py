@@ -28,7 +28,7 @@ def answered(**values) -> dict:
 
 
 @pytest.mark.parametrize(
-    "name", ["compiled", "captured", "parity", "configs", "precision", "cudnn", "sanitizer", "bench"]
+    "name", ["compiled", "captured", "stacked", "parity", "configs", "precision", "cudnn", "sanitizer", "bench"]
 )
 def test_what_needs_a_gpu_says_so(lib, task, name) -> None:
     assert lib(f"gpu.{name}").check(task(gpu=False)) == {"status": "skipped", "detail": "no GPU"}
@@ -88,6 +88,23 @@ def test_a_step_that_is_refused_does_not_pass_for_recorded(lib, task, stand_in, 
     outcome = only(lib, monkeypatch, "gpu.captured", SOFTMAX).check(task(True, 200))
     assert outcome["status"] == "failed"
     assert outcome["failures"][0].startswith("softmax: not captured:") and "not today" in outcome["failures"][0]
+
+
+# stacked
+
+
+def test_a_stack_is_recorded_and_the_same_as_each_by_itself(lib, task, stand_in, monkeypatch) -> None:
+    stacked = lib("gpu.stacked")
+    monkeypatch.setattr(stacked, "REPLICAS", 2)
+    monkeypatch.setattr(stacked, "BLOCK", 1)
+    monkeypatch.setattr(stacked, "WORKLOADS", {"softmax": {"batch": 4, "inputs": 6, "hidden": None, "classes": 3}})
+    outcome = stacked.check(task(True, 200))
+    assert outcome["status"] == "passed", outcome
+    assert outcome["results"]["softmax"]["graphs"] and len(outcome["table"]) == 3
+    right = outcome["results"]["softmax"]
+    assert stacked.verdict(right | {"graphs": 0, "notes": ["cuBLAS"]}) == "not captured: cuBLAS"
+    assert "differ from those of one" in stacked.verdict(right | {"difference": 0.1})
+    assert stacked.verdict({"error": "out of memory"}) == "out of memory"
 
 
 # parity

@@ -36,7 +36,7 @@ SUMS = {7_850: 400, 272_474: 100, 1_841_162: 40}
 """How often gradients of so many numbers are summed: softmax regression on digits, ResNet-20, the mlp above."""
 RESUMED = 1e-4
 """How far the weights of a run that went on may lie from those of one process, after 600 steps of gradient descent."""
-DESCENT = "optimizer.name=sgd", "optimizer.lr=0.05"
+DESCENT = "optimizer.name=sgd", "optimizer.lr=0.05", "model.batch_norm=false"
 
 
 def missing() -> str | None:
