@@ -15,7 +15,12 @@ QUICK += ["backend/test_capture.py", "backend/test_device_batches.py", "backend/
 QUICK += ["backend/test_autotune.py", "backend/test_pools.py"]
 QUICK += ["backend/test_packs.py"]
 QUICK += ["backend/test_blas.py", "backend/test_epilogues.py", "backend/test_launches.py", "backend/test_memory.py"]
-QUICK += ["training/test_profile.py", "training/test_half_precision.py", "experiment/test_device_memory.py"]
+QUICK += [
+    "training/test_profile.py",
+    "training/test_half_precision.py",
+    "training/test_stack_step.py",
+    "experiment/test_device_memory.py",
+]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="the CuPy wheel is not installed (extra: ci)")

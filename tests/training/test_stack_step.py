@@ -98,7 +98,7 @@ def test_a_stacked_sweep_on_a_device_is_recorded(tmp_path, device):
         "model": {"name": "mlp", "hidden": [8], "batch_norm": True},
         "loss": "cross_entropy",
         "optimizer": {"name": "sgd", "lr": 0.1},
-        "train": {"epochs": 4, "batch_size": 16, "log_every": 8, "eval_every": 8},
+        "train": {"epochs": 2, "batch_size": 16, "log_every": 4, "eval_every": 4},
         "metrics": ["accuracy", "cross_entropy"],
         "sweep": {"grid": {"optimizer.lr": [0.01, 1e38, 0.1], "seed": [0, 1]}},
     }

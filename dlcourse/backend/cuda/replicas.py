@@ -11,5 +11,5 @@ from dlcourse.backend.kernels import require
 def product_each(a: Array, b: Array, out: Array | None) -> Array:
     require(a.dtype.name in blas.REAL and all(each is None or each.dtype == a.dtype for each in (b, out)))
     count, xp = max(len(a), len(b)), array_module(a)
-    spread = (each if len(each) == count else xp.broadcast_to(each, (count, *each.shape[1:])) for each in (a, b))
-    return blas.gemm(*spread, out)
+    left, right = (each if len(each) == count else xp.broadcast_to(each, (count, *each.shape[1:])) for each in (a, b))
+    return blas.gemm(left, right, out)
