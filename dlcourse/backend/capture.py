@@ -19,13 +19,17 @@ class Step(Protocol):
 
     step: int
     """Steps done before this one: what random draws depend on."""
-    stream: random.Stream
-    """Of which training its draws are."""
     optimizer: Any
     """Has ``rates`` and ``steps``, the only other numbers that change from step to step."""
     model: Any
-    loss_shape: tuple[int, ...]
-    """Of its cost: () of one model, (R,) of a stack of R."""
+
+    @property
+    def stream(self) -> random.Stream:
+        """Of which training its draws are."""
+
+    @property
+    def loss_shape(self) -> tuple[int, ...]:
+        """Of its cost: () of one model, (R,) of a stack of R."""
 
     @property
     def can_capture(self) -> bool:

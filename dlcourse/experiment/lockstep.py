@@ -170,7 +170,7 @@ class Lockstep:
             return {}
         calls = [at for each in due.values() for at, _ in each if at > start]
         end = min([*calls, *(run.trainer.total_steps for run in runs)])
-        costs = step.runner.advance(step, trainer.loader, end - start)
+        costs: Any = step.runner.advance(step, trainer.loader, end - start)
         return {run: costs[:, number] for number, run in enumerate(runs)}
 
     def _taken(self, runs: list[Run]) -> list[Array]:

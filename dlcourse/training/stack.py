@@ -17,7 +17,7 @@ from dlcourse.autograd.base import array_of
 from dlcourse.autograd.graph import walk_back
 from dlcourse.autograd.replicas import Each, NotStackable, ReplicaArray, Replicas, only_own_draws
 from dlcourse.backend import random
-from dlcourse.backend.device import Array
+from dlcourse.backend.device import Array, address
 from dlcourse.nn import Module
 from dlcourse.optim.swa_utils import running_statistics
 from dlcourse.training.stack_step import StackStep
@@ -80,7 +80,7 @@ class Stack:
             flat.move_to(weights[: len(flat)], grads[: len(flat)])
         for i, p in enumerate(self.parameters):
             place, shape = flats[0].slice_of(i), (len(flats), *p.shape)
-            views = (ReplicaArray(buffer[:, place].reshape(shape), self.replicas) for buffer in (data, grad))
+            views = (ReplicaArray(_in_rows(buffer, place, shape), self.replicas) for buffer in (data, grad))
             p.__class__ = _StackedParameter
             p._array, p._grad_view = views
         self.loss = copy.copy(self.steps[0].loss_fn)
@@ -216,6 +216,15 @@ class Stack:
         with no_grad():
             found = self._forward(self._joined(inputs)).data
         return list(found.values) if isinstance(found, ReplicaArray) else [found] * len(self)
+
+
+def _in_rows(buffer: Array, place: slice, shape: tuple[int, ...]) -> Array:
+    """What lies at a place of each row, in that shape (R, ...): a view, as array libraries make one where they can."""
+    rows = buffer[:, place]
+    found = rows.reshape(shape)
+    if address(found) != address(rows):
+        raise NotStackable("the array library copies rows of a buffer")
+    return found
 
 
 def output_of(model: Any, x: Array) -> Array:
