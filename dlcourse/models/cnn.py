@@ -1,5 +1,8 @@
 """A plain convolutional net: convolutions and poolings, then linear layers (lecture 8)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from dlcourse import nn
 from dlcourse.autograd import Tensor, as_tensor
 from dlcourse.errors import ArgumentError, ShapeError
@@ -44,8 +47,7 @@ class CNN(Model):
     ):
         super().__init__(in_shape, out_features)
         height, width, in_channels = image_shape("cnn", in_shape)
-        if kernel_size % 2 == 0:
-            raise ArgumentError(f"cnn: kernel_size is odd, so that the image keeps its size, got {kernel_size}")
+        self.check_settings({"kernel_size": kernel_size})
         layers: list[nn.Module] = []
         for out_channels in channels:
             layers += [*conv_relu(in_channels, out_channels, kernel_size, batch_norm), nn.MaxPool2d(pool)]
@@ -59,6 +61,12 @@ class CNN(Model):
             layers += [nn.Dropout(dropout)] if dropout else []
             features = size
         self.layers = nn.Sequential(*layers, nn.Linear(features, self.out_features))
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, Any]) -> None:
+        if settings.get("kernel_size", 1) % 2 == 0:
+            size = settings["kernel_size"]
+            raise ArgumentError(f"cnn: kernel_size is odd, so that the image keeps its size, got {size}")
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(as_tensor(x))

@@ -1,5 +1,6 @@
 """Convolutions along the steps of a sequence of numbers (Bai, Kolter and Koltun 2018)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from dlcourse import nn
@@ -51,12 +52,9 @@ class Conv1D(SequenceModel):
         scan: Scan = "rows",
     ):
         _, width = sequence_shape("conv1d", in_shape, scan)
-        if not channels:
-            raise ArgumentError("conv1d: needs at least one number in channels")
-        if kernel_size % 2 == 0 and not causal:
-            raise ArgumentError(f"conv1d: kernel_size is odd, so that the sequence keeps its length, got {kernel_size}")
-        if dilations is not None and len(dilations) != len(channels):
-            raise ArgumentError(f"conv1d: {len(dilations)} dilations for {len(channels)} channels, expected as many")
+        self.check_settings(
+            {"channels": channels, "kernel_size": kernel_size, "dilations": dilations, "causal": causal}
+        )
         layers: list[nn.Module] = []
         for out_channels, dilation in zip(channels, dilations or [1] * len(channels), strict=True):
             layers.append(_Convolution(width, out_channels, kernel_size, dilation, causal, bias=not batch_norm))
@@ -65,6 +63,17 @@ class Conv1D(SequenceModel):
             layers += [nn.Dropout(dropout)] if dropout else []
             width = out_channels
         super().__init__(in_shape, out_features, nn.Sequential(*layers), width, pool, 0.0, scan)
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, Any]) -> None:
+        channels, dilations = settings.get("channels"), settings.get("dilations")
+        size, causal = settings.get("kernel_size", 1), settings.get("causal", True)
+        if channels is not None and not channels:
+            raise ArgumentError("conv1d: needs at least one number in channels")
+        if size % 2 == 0 and not causal:
+            raise ArgumentError(f"conv1d: kernel_size is odd, so that the sequence keeps its length, got {size}")
+        if channels and dilations is not None and len(dilations) != len(channels):
+            raise ArgumentError(f"conv1d: {len(dilations)} dilations for {len(channels)} channels, expected as many")
 
 
 class _Convolution(nn.Module):

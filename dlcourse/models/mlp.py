@@ -1,5 +1,6 @@
 """The multilayer perceptron: linear layers with an activation between them (lectures 4 and 5)."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import numpy as np
@@ -59,8 +60,7 @@ class MLP(Model):
         layer_norm: bool = False,
     ):
         super().__init__(in_shape, out_features)
-        if batch_norm and layer_norm:
-            raise ArgumentError("mlp: batch_norm and layer_norm cannot both be true; choose one")
+        self.check_settings({"batch_norm": batch_norm, "layer_norm": layer_norm})
         norm = nn.BatchNorm if batch_norm else nn.LayerNorm if layer_norm else None
         widths = [self.in_features, *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
@@ -94,6 +94,11 @@ class MLP(Model):
         hidden, last = self.layers[:-1](x), cast(nn.Linear, self.layers[-1])
         constant = cast(Tensor, last.bias).expand(len(x), 1, -1)
         return cat([hidden.unsqueeze(2) * last.weight.T, constant], dim=1)
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, Any]) -> None:
+        if settings.get("batch_norm") and settings.get("layer_norm"):
+            raise ArgumentError("mlp: batch_norm and layer_norm cannot both be true; choose one")
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(as_tensor(x))

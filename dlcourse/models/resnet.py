@@ -1,5 +1,8 @@
 """Residual nets for small images (lecture 9; He, Zhang, Ren & Sun 2015, section 4.2)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from dlcourse import nn
 from dlcourse.autograd import Tensor, as_tensor
 from dlcourse.errors import ArgumentError
@@ -83,8 +86,7 @@ class ResNet(Model):
     ):
         super().__init__(in_shape, out_features)
         channels = image_shape("resnet", in_shape)[2]
-        if depth < 8 or depth % 6 != 2:
-            raise ArgumentError(f"resnet: depth is 6 n + 2 (8, 14, 20, 32, 44, 56, 110), got {depth}")
+        self.check_settings({"depth": depth})
         self.conv, self.norm = conv3x3(channels, width), nn.BatchNorm(width)
         blocks, in_channels = [], width
         for stage in range(3):
@@ -95,6 +97,12 @@ class ResNet(Model):
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.GlobalAvgPool2d()
         self.linear = nn.Linear(in_channels, self.out_features)
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, Any]) -> None:
+        depth = settings.get("depth", 8)
+        if depth < 8 or depth % 6 != 2:
+            raise ArgumentError(f"resnet: depth is 6 n + 2 (8, 14, 20, 32, 44, 56, 110), got {depth}")
 
     def forward(self, x: Tensor) -> Tensor:
         x = then_relu(self.norm, self.conv(as_tensor(x)))

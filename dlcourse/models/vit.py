@@ -68,10 +68,7 @@ class VisionTransformer(Model):
     ):
         super().__init__(in_shape, out_features)
         height, side, channels = image_shape("vit", in_shape)
-        if tokenizer is not None and patch_size is not None:
-            raise ArgumentError("vit: tokens come from patches or from a tokenizer; leave out patch_size or tokenizer")
-        if tokenizer is None and batch_norm:
-            raise ArgumentError("vit: batch_norm is of the tokenizer's convolutions, and there is no tokenizer")
+        self.check_settings({"patch_size": patch_size, "tokenizer": tokenizer, "batch_norm": batch_norm})
         self.pool = pool
         self.tokenizer, shrink = (
             _patches(channels, width, patch_size or 4, (height, side))
@@ -98,6 +95,11 @@ class VisionTransformer(Model):
     @classmethod
     def check_settings(cls, settings: Mapping[str, Any]) -> None:
         check_attention(settings)
+        if settings.get("tokenizer", ()) is None:
+            if settings.get("batch_norm"):
+                raise ArgumentError("vit: batch_norm is of the tokenizer's convolutions, and there is no tokenizer")
+        elif settings.get("patch_size") is not None:
+            raise ArgumentError("vit: tokens come from patches or from a tokenizer; leave out patch_size or tokenizer")
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.tokenizer(as_tensor(x)).flatten(1, 2)

@@ -1,5 +1,8 @@
 """Wide residual nets (lecture 9; Zagoruyko & Komodakis 2016), of blocks that normalize first (He et al. 2016)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from dlcourse import nn
 from dlcourse.autograd import Tensor, as_tensor
 from dlcourse.errors import ArgumentError
@@ -64,8 +67,7 @@ class WideResNet(Model):
     ):
         super().__init__(in_shape, out_features)
         channels = image_shape("wide_resnet", in_shape)[2]
-        if depth < 10 or depth % 6 != 4:
-            raise ArgumentError(f"wide_resnet: depth is 6 n + 4 (10, 16, 22, 28, 40), got {depth}")
+        self.check_settings({"depth": depth})
         self.conv, blocks, in_channels = conv3x3(channels, 16), [], 16
         for stage in range(3):
             for index in range((depth - 4) // 6):
@@ -75,6 +77,12 @@ class WideResNet(Model):
         self.blocks, self.norm = nn.Sequential(*blocks), nn.BatchNorm(in_channels)
         self.pool = nn.GlobalAvgPool2d()
         self.linear = nn.Linear(in_channels, self.out_features)
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, Any]) -> None:
+        depth = settings.get("depth", 10)
+        if depth < 10 or depth % 6 != 4:
+            raise ArgumentError(f"wide_resnet: depth is 6 n + 4 (10, 16, 22, 28, 40), got {depth}")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(self.conv(as_tensor(x)))

@@ -54,9 +54,22 @@ def test_splits_that_can_be(given: dict[str, Any], split: dict[str, Any]) -> Non
         ({"name": "vit", "heads": 5}, "vit: width 128 does not fall into 5 heads"),
         ({"name": "masked_lm", "width": 6}, "masked_lm: width 6 does not fall into 4 heads"),
         ({"name": "gpt", "width": -1, "heads": 3}, None),
+        ({"name": "resnet", "depth": 21}, "resnet: depth is 6 n + 2 (8, 14, 20, 32, 44, 56, 110), got 21"),
+        ({"name": "wide_resnet", "depth": 9}, "wide_resnet: depth is 6 n + 4 (10, 16, 22, 28, 40), got 9"),
+        ({"name": "cnn", "channels": [4], "hidden": [], "kernel_size": 4},
+         "cnn: kernel_size is odd, so that the image keeps its size, got 4"),
+        ({"name": "conv1d", "channels": [4, 4], "dilations": [1]},
+         "conv1d: 1 dilations for 2 channels, expected as many"),
+        ({"name": "mlp", "hidden": [4], "batch_norm": True, "layer_norm": True},
+         "mlp: batch_norm and layer_norm cannot both be true; choose one"),
+        ({"name": "vit", "batch_norm": True},
+         "vit: batch_norm is of the tokenizer's convolutions, and there is no tokenizer"),
+        ({"name": "cnn", "channels": [4], "hidden": [], "kernel_size": -1}, None),
     ],
-)
-def test_heads_are_checked_before_the_data(given: dict[str, Any], model: dict[str, Any], message: str | None) -> None:
+)  # fmt: skip
+def test_what_needs_no_data_is_checked_before_them(
+    given: dict[str, Any], model: dict[str, Any], message: str | None
+) -> None:
     assert problems(given | {"model": model}).get("model") == message
 
 
