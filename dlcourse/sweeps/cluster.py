@@ -171,7 +171,7 @@ class _Dispatcher:
         self._refused: set[str] = set()
         self._notes: list[str] = []
         self._looked = 0.0
-        self._more = self._stopping = self._noted = False
+        self._more = self._stopping = self._noted = self._proven = False
 
     def events(self, tasks: Iterable[Task]) -> Iterator[Event]:
         self._waiting = iter(tasks)
@@ -220,15 +220,17 @@ class _Dispatcher:
             self._submit(_Job(worker), pkgutil.resolve_name, f"{cluster_worker.__name__}:examine")
 
     def _check_workers(self) -> None:
-        """Say that points wait for workers, or give up where all were refused."""
-        self._noted = self._noted and not self._threads
+        """Where no worker is left that may run points: say that they wait, or give up if none ever could."""
         if self._jobs or not (self._more or self._again):
             return
+        if self._threads.keys() - self._refused:
+            self._noted = False
+            return
         address = self._cluster.address
-        if self._threads and self._refused.issuperset(self._threads):
+        if self._threads and not self._proven:
             raise ClusterError(f"no worker at {address} can run the points (the reasons are above)")
-        if not self._threads and not self._noted:
-            self._notes.append(f"no workers at {address}; waiting for some")
+        if not self._noted:
+            self._notes.append(f"no worker at {address} that can run points; waiting for one")
             self._noted = True
 
     def _hand_out(self) -> Iterator[Event]:
@@ -323,6 +325,7 @@ class _Dispatcher:
             self._submit(_Job(worker), outcome, self._sweep, self._needs.to_json(), self._at_once(worker))
         elif outcome is None:
             self._fit.add(worker)
+            self._proven = True
         elif not self._stopping:
             self._refuse(worker, outcome)
 

@@ -197,6 +197,19 @@ def test_what_a_worker_lacks_is_said(components, tmp_path):
         assert reason in lacking(replace(here, **changed).to_json())
 
 
+def test_points_wait_for_a_worker_unless_none_ever_could_run_them(tmp_path):
+    work = cluster._Dispatcher(cluster.Cluster(None, "here", 3), requirements([], None, tmp_path), None)
+    work._more = True
+    for _ in range(2):
+        work._check_workers()
+    assert work._notes == ["no worker at here that can run points; waiting for one"]
+    work._threads, work._refused = {"bare": 1}, {"bare"}
+    with pytest.raises(cluster.ClusterError, match="no worker at here can run the points"):
+        work._check_workers()
+    work._examined("killed since", None)
+    work._check_workers()
+
+
 def test_a_point_that_kills_its_processes_has_failed_after_its_retries(components, make, tmp_path):
     training = {"optimizer": {"name": "sgd", "lr": 0.1}, "train": {"epochs": 1}, "sweep": {"grid": {"seed": [1]}}}
     swept = make(model={"name": "deadly"}, **training)
