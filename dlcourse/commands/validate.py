@@ -71,20 +71,20 @@ def main(args: argparse.Namespace) -> int:
 def _check_data(config: Any) -> int | None:
     """Raise UserError for what only the data show, where they are quickly drawn or read, and for trained weights that
     are no such; how many steps a run takes."""
-    quick, named = _quick(config.data["data"]), [*_trained(config.data)]
-    if not quick and not named:
+    quick = _quick(config.data["data"])
+    later = any(path.startswith(("train.", "attacks.")) for path, _ in _missing([config.data]))
+    if not quick and (later or not any(_trained(config.data))):
         return None
     from dlcourse import backend
     from dlcourse.errors import ConfigError
     from dlcourse.experiment import Experiment, attacking, initial_weights
 
-    later = any(path.startswith(("train.", "attacks.")) for path, _ in _missing([config.data]))
     with backend.use("cpu") as cpu:
         if quick:
             return Experiment.from_config(config, cpu, goes_on=later).total_steps
         try:
-            attacking.Attacks.of(config.data, "cpu", goes_on=later)
-            initial_weights.named_by({"init_from": None} if later else config.data["train"])
+            attacking.Attacks.of(config.data, "cpu")
+            initial_weights.named_by(config.data["train"])
         except ConfigError as error:
             raise config.locate(error) from error
     return None
