@@ -1,6 +1,6 @@
 """Diffusion: a net that finds the noise in an input, and samples by taking noise away step by step (lecture 16)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.errors import ArgumentError
 from dlcourse.models.base import Model, Scaling
 from dlcourse.models.denoiser import DenoisingMLP, UNet
-from dlcourse.models.noise_schedule import NoiseSchedule, ScheduleName
+from dlcourse.models.noise_schedule import NoiseSchedule, ScheduleName, check_sampler
 from dlcourse.nn import Module
 from dlcourse.ops.pointwise_loss import mse_loss
 from dlcourse.registry import register
@@ -93,9 +93,7 @@ class Diffusion(Model):
         self.schedule = NoiseSchedule.named(schedule, steps)
         self.steps, self.sampler, self.clip = steps, sampler, clip
         self.sampler_steps = min(FEW_STEPS, steps) if sampler_steps is None else sampler_steps
-        self.schedule.times(self.sampler_steps)
-        if not channels:
-            raise ArgumentError("diffusion: channels has at least one level")
+        self.check_settings({"steps": steps, "sampler_steps": sampler_steps, "channels": channels})
         images = len(self.in_shape) == 3
         self.net: Module = (
             UNet(self.in_shape, channels, patch) if images else DenoisingMLP(self.in_features, hidden, frequencies)
@@ -105,6 +103,14 @@ class Diffusion(Model):
         self.register_buffer("noise", np.sqrt(1 - self.schedule.alpha_bar), persistent=False)
         self.register_buffer("low", np.full(1, -np.inf, "float32"))
         self.register_buffer("high", np.full(1, np.inf, "float32"))
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, Any]) -> None:
+        steps, taken = settings.get("steps"), settings.get("sampler_steps")
+        if steps is not None and taken is not None:
+            check_sampler(taken, steps)
+        if not settings.get("channels", True):
+            raise ArgumentError("diffusion: channels has at least one level")
 
     def adapt(self, x: Array, y: Array) -> None:
         """Take the range of the training data."""

@@ -76,6 +76,11 @@ class NoiseSchedule:
         Raises:
             ArgumentError: there are not so many.
         """
-        if not 1 <= count <= self.steps:
-            raise ArgumentError(f"a sampler takes 1 to {self.steps} steps of this diffusion, got {count}")
+        check_sampler(count, self.steps)
         return np.round(np.linspace(self.steps, 0, count + 1)).astype(int).tolist()
+
+
+def check_sampler(count: int, steps: int) -> None:
+    """Raise ArgumentError where a diffusion of that many steps has no ``count`` for a sampler to take."""
+    if not 1 <= count <= steps:
+        raise ArgumentError(f"a sampler takes 1 to {steps} steps of this diffusion, got {count}")

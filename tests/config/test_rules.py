@@ -62,6 +62,8 @@ def test_splits_that_can_be(given: dict[str, Any], split: dict[str, Any]) -> Non
          "conv1d: 1 dilations for 2 channels, expected as many"),
         ({"name": "mlp", "hidden": [4], "batch_norm": True, "layer_norm": True},
          "mlp: batch_norm and layer_norm cannot both be true; choose one"),
+        ({"name": "diffusion", "steps": 10, "sampler_steps": 50},
+         "a sampler takes 1 to 10 steps of this diffusion, got 50"),
         ({"name": "vit", "batch_norm": True},
          "vit: batch_norm is of the tokenizer's convolutions, and there is no tokenizer"),
         ({"name": "cnn", "channels": [4], "hidden": [], "kernel_size": -1}, None),
