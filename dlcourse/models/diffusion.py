@@ -22,6 +22,7 @@ from dlcourse.types import Count, NonNegativeInt
 __all__ = ["Diffusion", "SamplerName"]
 
 SamplerName = Literal["ddpm", "ddim"]
+PredictionType = Literal["epsilon", "v_prediction"]
 EMBEDDED_STEPS = 1000
 """Times are brought to 0 ... 1000 before they are embedded, whatever T is."""
 FEW_STEPS = 50
@@ -41,6 +42,15 @@ class Diffusion(Model):
     This is the simple objective of Ho et al. 2020 ("Denoising diffusion probabilistic models"); for abar see
     :class:`~dlcourse.models.noise_schedule.NoiseSchedule`. Inputs should have a mean of about 0 and a size of about 1:
     ``data.normalize: standardize``.
+
+    With ``v_prediction`` the net finds v instead, and the objective is its error (Salimans & Ho 2022, "Progressive
+    distillation for fast sampling of diffusion models"):
+
+        v = sqrt(abar_t) e - sqrt(1 - abar_t) x_0,          eps(x_t, t) = sqrt(abar_t) v + sqrt(1 - abar_t) x_t
+
+    Then x_0^ below is sqrt(abar_t) x_t - sqrt(1 - abar_t) v, the mean of the data where x_t is all noise. By
+    ``epsilon`` an error of the net is divided by sqrt(abar_t) there: with the cosine schedule x_0^ is of no use at the
+    first step, and if ``clip`` bounds it by a range that the mean is not in the middle of, samples get too bright.
 
     A sample begins as x_T ~ N(0, 1) and goes down a sequence of steps t > s > ... > 0:
 
@@ -62,6 +72,7 @@ class Diffusion(Model):
             :class:`~dlcourse.models.denoiser.DenoisingMLP`.
         channels: for images, those of each level of a U-Net, see :class:`~dlcourse.models.denoiser.UNet`.
         patch: for images, the side of the patches whose pixels are channels to the net.
+        prediction_type: what the net finds, the noise or v.
         sampler: ddpm or ddim.
         sampler_steps: how many of the T steps it takes, evenly spread; left out, 50, or all where there are fewer.
         clip: whether x_0^ is kept within the range of the training data.
@@ -85,6 +96,7 @@ class Diffusion(Model):
         frequencies: NonNegativeInt = 0,
         channels: list[Count] = [32, 64],  # noqa: B006
         patch: Count = 1,
+        prediction_type: PredictionType = "epsilon",
         sampler: SamplerName = "ddim",
         sampler_steps: Count | None = None,
         clip: bool = True,
@@ -92,6 +104,7 @@ class Diffusion(Model):
         super().__init__(in_shape, out_features)
         self.schedule = NoiseSchedule.named(schedule, steps)
         self.steps, self.sampler, self.clip = steps, sampler, clip
+        self.prediction_type = prediction_type
         self.sampler_steps = min(FEW_STEPS, steps) if sampler_steps is None else sampler_steps
         self.check_settings({"steps": steps, "sampler_steps": sampler_steps, "channels": channels})
         images = len(self.in_shape) == 3
@@ -125,20 +138,37 @@ class Diffusion(Model):
         x = as_tensor(x)
         if t is None:
             t = backend.array_module(x.data).full(len(x), self.steps // 2)
+        found = self._found(x, t)
+        if self.prediction_type == "epsilon":
+            return found
+        signal, noise = (Tensor(each.astype(found.dtype)) for each in self._sizes(t, x.ndim))
+        return signal * found + noise * x
+
+    def _found(self, x: Tensor, t: Array) -> Tensor:
+        """What the net says of x_t: the noise, or v."""
         return self.net(x, t * (EMBEDDED_STEPS / self.steps))
+
+    def _sizes(self, t: Array, ndim: int) -> tuple[Array, Array]:
+        """sqrt(abar_t) and sqrt(1 - abar_t) of each input, to be multiplied by arrays of ``ndim`` axes."""
+        shape = (-1, *[1] * (ndim - 1))
+        return self.signal[t].reshape(shape), self.noise[t].reshape(shape)
 
     def noised(self, x: Array, t: Array, noise: Array) -> Array:
         """x_t = sqrt(abar_t) x + sqrt(1 - abar_t) noise, of inputs (N, ...), steps (N,) and noise (N, ...)."""
-        shape = (-1, *[1] * (x.ndim - 1))
-        return self.signal[t].reshape(shape) * x + self.noise[t].reshape(shape) * noise
+        of_signal, of_noise = self._sizes(t, x.ndim)
+        return of_signal * x + of_noise * noise
 
     def objective(self, x: Tensor, y: Array, step: Any) -> Tensor:
         share = random.uniform((len(x),), "diffusion/time", step)
         t = 1 + (share * self.steps).astype("int64")
         noise = random.normal(x.shape, "diffusion/noise", step)
-        found = self(Tensor(self.noised(x.data, t, noise).astype(x.dtype)), t)
+        found = self._found(Tensor(self.noised(x.data, t, noise).astype(x.dtype)), t)
+        target = noise
+        if self.prediction_type == "v_prediction":
+            of_signal, of_noise = self._sizes(t, x.ndim)
+            target = of_signal * noise - of_noise * x.data
         wide = accumulation_dtype(found.dtype)
-        return mse_loss(found.to(dtype=wide), Tensor(noise.astype(wide)))
+        return mse_loss(found.to(dtype=wide), Tensor(target.astype(wide)))
 
     def generate(
         self,

@@ -125,13 +125,14 @@ def test_the_best_net_for_gaussian_data_draws_gaussian_data(sampler: Any, steps:
         np.testing.assert_allclose((mean, np.sqrt(variance)), (model.MEAN, model.SCALE), atol=0.02)
 
 
-def test_the_objective_and_its_gradient_are_pytorchs() -> None:
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_the_objective_and_its_gradient_are_pytorchs(prediction_type: Any) -> None:
     torch = pytest.importorskip("torch")
     from dlcourse.interop.torch import load_torch_state_dict
     from tests.interop.twins import FORWARD, twin
 
     dl.manual_seed(3)
-    model = Diffusion((8, 8, 1), 1, channels=[8, 16], steps=100)
+    model = Diffusion((8, 8, 1), 1, channels=[8, 16], steps=100, prediction_type=prediction_type)
     x = np.random.default_rng(0).normal(size=(6, 8, 8, 1)).astype("float32")
     whole = twin(model, FORWARD["diffusion"])
     for parameter in whole.parameters():
@@ -145,7 +146,8 @@ def test_the_objective_and_its_gradient_are_pytorchs() -> None:
     bar = torch.tensor(model.schedule.alpha_bar[t]).reshape(-1, 1, 1, 1)
     noisy = (bar.sqrt() * torch.tensor(x) + (1 - bar).sqrt() * noise).float()
     found = other(noisy.permute(0, 3, 1, 2), torch.tensor(t) * 10.0)
-    theirs = ((noise.permute(0, 3, 1, 2) - found) ** 2).mean()
+    target = noise if prediction_type == "epsilon" else bar.sqrt() * noise - (1 - bar).sqrt() * torch.tensor(x)
+    theirs = ((target.permute(0, 3, 1, 2) - found) ** 2).mean()
     theirs.backward()
     assert loss.item() == pytest.approx(theirs.item(), rel=1e-4)
     ours = {name: p.grad.numpy() for name, p in model.net.named_parameters()}
@@ -153,6 +155,20 @@ def test_the_objective_and_its_gradient_are_pytorchs() -> None:
         grad = parameter.grad.numpy()
         grad = grad.transpose(0, 2, 3, 1) if grad.ndim == 4 else grad
         np.testing.assert_allclose(ours[name], grad, rtol=2e-3, atol=2e-5 * max(1, np.abs(grad).max()), err_msg=name)
+
+
+def test_a_net_of_v_says_the_noise_and_begins_at_its_mean() -> None:
+    """From v the noise is found whatever the net says, and where all is noise x_0^ is what -v says: no division by 0."""
+    model = Diffusion((2,), 1, schedule="cosine", hidden=[8], prediction_type="v_prediction", clip=False)
+    rng = np.random.default_rng(0)
+    x0, noise, t = rng.normal(size=(5, 2)), rng.normal(size=(5, 2)), np.array([1, 100, 500, 900, 999])
+    signal, size = model._sizes(t, 2)
+    model._found = lambda x, t: Tensor(signal * noise - size * x0)  # type: ignore[method-assign]
+    np.testing.assert_allclose(model(Tensor(model.noised(x0, t, noise)), t).numpy(), noise, rtol=1e-6, atol=1e-7)
+    mean = np.full((5, 2), 0.7)
+    model._found = lambda x, t: Tensor(-mean)  # type: ignore[method-assign]
+    found = model(Tensor(noise), np.full(5, 1000)).numpy()
+    np.testing.assert_allclose(model.denoised(noise, found, 1000, 0, 0.0, None), mean, atol=1e-3)
 
 
 def test_the_net_of_vectors_is_pytorchs() -> None:
