@@ -403,6 +403,7 @@ class Experiment:
             normalized=not self.data.normalizer.identity,
             large_targets=_large_targets(self.data),
             tests_rates=(self.config["optimizer"].get("schedule") or {}).get("name") == "range_test",
+            has_players=bool(self.model.players),
             status=status,
         )
 

@@ -158,7 +158,7 @@ def test_the_objective_and_its_gradient_are_pytorchs(prediction_type: Any) -> No
 
 
 def test_a_net_of_v_says_the_noise_and_begins_at_its_mean() -> None:
-    """From v the noise is found whatever the net says, and where all is noise x_0^ is what -v says: no division by 0."""
+    """The noise is found from v at each step; where all is noise, x_0^ is -v: no error is divided by 5e-5."""
     model = Diffusion((2,), 1, schedule="cosine", hidden=[8], prediction_type="v_prediction", clip=False)
     rng = np.random.default_rng(0)
     x0, noise, t = rng.normal(size=(5, 2)), rng.normal(size=(5, 2)), np.array([1, 100, 500, 900, 999])

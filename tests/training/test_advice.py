@@ -216,3 +216,9 @@ def test_a_range_test_gets_no_advice() -> None:
     rising = losses(np.linspace(1, 5, 40))
     assert found(rising) == ["rate_too_high"]
     assert found(rising, tests_rates=True) == []
+
+
+def test_players_get_no_advice_unless_they_diverge() -> None:
+    rising = losses(np.linspace(1, 5, 40))
+    assert found(rising, has_players=True) == []
+    assert found(rising, has_players=True, status="diverged") == ["rate_too_high"]

@@ -54,6 +54,7 @@ class Evidence:
         normalized: whether the inputs are.
         large_targets: whether a regression's targets are large numbers that nothing scales.
         tests_rates: whether the rate went through all sizes on purpose, as in a range test.
+        has_players: whether the loss is the sum of two players' costs, of which one rises as the other falls.
         status: ``done`` or ``diverged``.
     """
 
@@ -69,6 +70,7 @@ class Evidence:
     normalized: bool = False
     large_targets: bool = False
     tests_rates: bool = False
+    has_players: bool = False
     status: str = "done"
 
     @cached_property

@@ -48,9 +48,11 @@ RULES = (
 
 
 def advise(evidence: Evidence) -> list[AdviceFacts]:
-    """What the rules find in a run; nothing of most, nor of a range test, which ends with rates that are too high."""
+    """What the rules find in a run; nothing of most, nor of a range test, which ends with rates that are too high, nor
+    of two players, whose costs rise without anything being wrong."""
     found: list[AdviceFacts] = []
-    for rule in () if evidence.tests_rates else RULES:
+    says_nothing = evidence.tests_rates or (evidence.has_players and evidence.status != "diverged")
+    for rule in () if says_nothing else RULES:
         text = None if {each["rule"] for each in found} & set(rule.unless) else rule.find(evidence)
         if text is not None:
             found.append({"rule": rule.name, "text": f"{text} ({rule.lectures})."})
