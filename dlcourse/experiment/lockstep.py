@@ -24,6 +24,9 @@ from dlcourse.text import canonical
 from dlcourse.training.evaluation import Evaluator
 from dlcourse.training.stack import Stack, batches_of, output_of, signature
 
+MAX_KEPT = 1 << 26
+"""Bytes of outputs over a split, of all runs, that are kept from their metrics for their predictions."""
+
 
 class SharedData:
     """Data and loaders that runs of a sweep have in common, made once."""
@@ -94,7 +97,7 @@ class Lockstep:
         self._members: list[Run] = []
         self._known: dict[str, dict[Run, dict[str, float]]] = {}
         self._outputs: dict[str, _SharedOutputs] = {}
-        self._averaged = True
+        self._averaged, self._keeps = True, False
         self._seconds, self._since = 0.0, time.perf_counter()
 
     def add(self, run: Run, draws: random.Draws) -> None:
@@ -199,8 +202,9 @@ class Lockstep:
         yield from self._for_each(ended, finish)
         for part, averaged in ((Run.end, True), (Run.conclude, False)):
             still = [run for run in ended if run in self.live]
-            with self._ask(still, averaged):
+            with self._ask(still, averaged, keeps=all(map(_keeps_its_weights, still))):
                 yield from self._for_each(still, part)
+        self._outputs.clear()
         for run in [run for run in ended if run in self.live]:
             run.report()
             self._leave(run)
@@ -244,19 +248,21 @@ class Lockstep:
     # --- evaluation ---------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _ask(self, runs: list[Run], averaged: bool = True) -> Iterator[None]:
+    def _ask(self, runs: list[Run], averaged: bool = True, keeps: bool = False) -> Iterator[None]:
         """Inside the ``with`` block these runs evaluate, each when its turn comes; what one asks is answered for all.
 
         Args:
             averaged: evaluate the average of the weights, where a run keeps one.
+            keeps: the next such block is about the same weights: outputs that were measured are not computed again.
         """
-        self.asking, self._averaged = (runs if len(runs) > 1 else []), averaged
+        self.asking, self._averaged, self._keeps = (runs if len(runs) > 1 else []), averaged, keeps
         try:
             yield
         finally:
             self.asking = []
             self._known.clear()
-            self._outputs.clear()
+            if not keeps:
+                self._outputs.clear()
 
     def measured(self, run: Run, split: str) -> dict[str, float]:
         """The metrics of a run on a split; those of the others are measured with them."""
@@ -269,17 +275,23 @@ class Lockstep:
         for run in runs:
             for metric in run.experiment.metrics.values():
                 metric.reset()
+        kept, size = [], 0
         for found in self._forward(runs, split):
             for run, output, target in found:
                 for metric in run.experiment.metrics.values():
                     metric.update(output, target)
+                size += output.nbytes
+            if self._keeps and size <= MAX_KEPT:
+                kept.append(found)
+        if self._keeps and size <= MAX_KEPT:
+            self._outputs[split] = _SharedOutputs(runs, iter(kept))
         return {run: {label: metric.compute() for label, metric in run.experiment.metrics.items()} for run in runs}
 
     def outputs(self, run: Run, split: str) -> Iterator[tuple[Any, Any, Any]]:
         """The outputs and targets of a run over a split, without the inputs; those of the others are kept for them."""
-        if split not in self._outputs:
+        if split not in self._outputs or run not in self._outputs[split].runs:
             runs = [each for each in self.asking if each in self.live and split in each.experiment.loaders]
-            self._outputs[split] = _SharedOutputs(self._forward(runs, split))
+            self._outputs[split] = _SharedOutputs(runs, self._forward(runs, split))
         return self._outputs[split].of(run)
 
     def _forward(self, runs: list[Run], split: str) -> Iterator[list[tuple[Run, Array, Array]]]:
@@ -312,11 +324,13 @@ class Lockstep:
 class _SharedOutputs:
     """The outputs of several runs over a split: computed as far as one wants them, kept until the others do."""
 
-    def __init__(self, batches: Iterator[list[tuple[Run, Array, Array]]]):
-        self._batches = batches
+    def __init__(self, runs: Sequence[Run], batches: Iterator[list[tuple[Run, Array, Array]]]):
+        self.runs, self._batches = set(runs), batches
         self._kept: list[dict[Run, tuple[Array, Array]]] = []
 
     def of(self, run: Run) -> Iterator[tuple[None, Array, Array]]:
+        """Those of a run, once."""
+        self.runs.remove(run)
         for index in itertools.count():
             if index == len(self._kept):
                 found = next(self._batches, None)
@@ -325,6 +339,12 @@ class _SharedOutputs:
                 self._kept.append({each: (output, target) for each, output, target in found})
             if run in self._kept[index]:
                 yield None, *self._kept[index].pop(run)
+
+
+def _keeps_its_weights(run: Run) -> bool:
+    """Whether the last weights are those that are measured at the end and then written."""
+    step = run.trainer.train_step
+    return step.ema is None and step.swa is None and run.stopping is None
 
 
 def _restored(run: Run, loader: Any, output: Array, target: Array) -> tuple[Run, Array, Array]:

@@ -79,6 +79,13 @@ def assert_same_runs(first, second, rel=2e-4):
         weights, others = (load_run(each, "cpu").model.state_dict() for each in (a, b))
         for name in weights:
             np.testing.assert_allclose(others[name], weights[name], rtol=1e-3, atol=2e-5, err_msg=name)
+        drawn, others = (np.load(each / "predictions.npz", allow_pickle=False) for each in (a, b))
+        assert drawn.files == others.files
+        for name in drawn.files:
+            if drawn[name].dtype.kind == "f":
+                np.testing.assert_allclose(others[name], drawn[name], rtol=1e-2, atol=1e-3, err_msg=name)
+            else:
+                assert drawn[name].shape == others[name].shape
 
 
 def lines(capsys):
