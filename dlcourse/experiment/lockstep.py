@@ -275,7 +275,8 @@ class Lockstep:
         for run in runs:
             for metric in run.experiment.metrics.values():
                 metric.reset()
-        kept, size = [], 0
+        kept: list[Any] = []
+        size = 0
         for found in self._forward(runs, split):
             for run, output, target in found:
                 for metric in run.experiment.metrics.values():
