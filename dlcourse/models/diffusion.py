@@ -138,11 +138,13 @@ class Diffusion(Model):
         x = as_tensor(x)
         if t is None:
             t = backend.array_module(x.data).full(len(x), self.steps // 2)
-        found = self._found(x, t)
+        found = self._found(x.to(dtype=next(self.parameters()).dtype), t)
         if self.prediction_type == "epsilon":
             return found
-        signal, noise = (Tensor(each.astype(found.dtype)) for each in self._sizes(t, x.ndim))
-        return signal * found + noise * x
+        # Not in 16 bits: a sampler takes eps away from x_t and divides by sqrt(abar_t), and the rounding with it.
+        wide = accumulation_dtype(found.dtype)
+        signal, noise = (Tensor(each.astype(wide)) for each in self._sizes(t, x.ndim))
+        return signal * found.to(dtype=wide) + noise * x.to(dtype=wide)
 
     def _found(self, x: Tensor, t: Array) -> Tensor:
         """What the net says of x_t: the noise, or v."""
@@ -215,7 +217,7 @@ class Diffusion(Model):
         yield times[0], x
         for t, then in zip(times, times[1:], strict=False):
             with no_grad():
-                found = self(Tensor(x.astype(weight.dtype)), xp.full(count, t)).data.astype(x.dtype)
+                found = self(Tensor(x), xp.full(count, t)).data.astype(x.dtype)
             x = self.denoised(x, found, t, then, eta, drawn(t) if eta and then else None)
             yield then, x
 

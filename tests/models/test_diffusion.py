@@ -171,6 +171,15 @@ def test_a_net_of_v_says_the_noise_and_begins_at_its_mean() -> None:
     np.testing.assert_allclose(model.denoised(noise, found, 1000, 0, 0.0, None), mean, atol=1e-3)
 
 
+def test_16_bits_round_v_and_not_the_noise_found_from_it() -> None:
+    """x_0^ of x_T is -v up to the rounding of v: that of the noise would be divided by 5e-5."""
+    model = Diffusion((2,), 1, schedule="cosine", hidden=[8], prediction_type="v_prediction", clip=False).to("float16")
+    x = np.random.default_rng(0).normal(size=(5, 2)).astype("float32")
+    v = model._found(Tensor(x.astype("float16")), np.full(5, 1000)).numpy()
+    start = model.denoised(x, model(Tensor(x), np.full(5, 1000)).numpy(), 1000, 0, 0.0, None)
+    np.testing.assert_allclose(start, -v.astype("float32"), atol=2e-3)
+
+
 def test_the_net_of_vectors_is_pytorchs() -> None:
     torch = pytest.importorskip("torch")
     from tests.interop.twins import twin
