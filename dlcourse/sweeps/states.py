@@ -1,5 +1,7 @@
 """The state of a sweep at its start, at a resume, and at its end."""
 
+import bisect
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -171,10 +173,11 @@ def record_outcome(state: SweepState, point: PointState, outcome: dict[str, Any]
     for key in FACTS:
         setattr(point, key, outcome.get(key))
     if "resample" in outcome:
-        others: dict[str, Any] = {} if state.resample is None else {row["id"]: row for row in state.resample["points"]}
-        others[point.id] = {"id": point.id, **outcome["resample"]}
         task: Literal["regression", "estimation"] = "estimation" if "estimates" in outcome["resample"] else "regression"
-        rows = [others[each.id] for each in state.points if each.id in others]
+        rows: list[Any] = [] if state.resample is None else state.resample["points"]
+        place = bisect.bisect_left(rows, point.id, key=operator.itemgetter("id"))  # they begin with a number: in order
+        known = place < len(rows) and rows[place]["id"] == point.id
+        rows[place : place + known] = [{"id": point.id, **outcome["resample"]}]
         state.resample = {"task": task, "resamples": state.config["sweep"]["resample"], "points": rows}
 
 

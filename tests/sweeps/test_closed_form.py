@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from dlcourse.config import resolve
 from dlcourse.sweeps import run_sweep
+from dlcourse.sweeps.expansion import expand
+from dlcourse.sweeps.states import new_state, record_outcome
 
 SWEEP = {"grid": {"model.degree": [1, 2, 5, 9], "optimizer.ridge": [0.0, 0.1], "data.seed": [3, 4]}, "kfold": 3}
 EVERY = ["mse", "half_sse", "rmse", "mae", "r2"]
@@ -64,6 +67,16 @@ def test_only_points_of_an_earlier_sweep_are_finished_already(make, tmp_path, ca
 
 def test_few_points_keep_their_folders_unless_asked(make, tmp_path):
     assert all(point.folder for point in quietly(make(), tmp_path).points)
+
+
+def test_rows_of_resamples_are_in_the_order_of_the_points_and_one_for_each(make):
+    config = resolve(make(sweep={"grid": {"model.degree": [1, 3, 9]}, "resample": 3}))
+    state = new_state(config, expand(config))
+    for value, number in enumerate([2, 0, 1, 0]):
+        outcome = {"status": "done", "error": None, "resample": {"bias": value}}
+        record_outcome(state, state.points[number], outcome)
+    ids = [point.id for point in state.points]
+    assert state.resample["points"] == [{"id": name, "bias": value} for name, value in zip(ids, (3, 2, 0), strict=True)]
 
 
 def arrays(result):
