@@ -580,6 +580,12 @@ def test_compare_writes_csv_and_nothing_else(capsys) -> None:
         assert "this writes comma-separated values; give a name that ends in .csv" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--to", "--csv"])
+def test_compare_needs_the_folder_of_what_it_writes(option, capsys) -> None:
+    assert cli.main(["compare", "runs", option, "missing/x.csv"]) == 2
+    assert f"{option} missing/x.csv: there is no folder missing" in capsys.readouterr().err
+
+
 def test_a_data_sets_image_is_a_png_and_nothing_else(capsys, tmp_path) -> None:
     images = ["data", "info", "synthetic_images", "samples=20", "classes=2", "image_size=4"]
     assert cli.main([*images, "--image", str(tmp_path / "x.pdf")]) == 2

@@ -50,12 +50,15 @@ def main(args: argparse.Namespace) -> int:
 
     from dlcourse.errors import UserError
     from dlcourse.sweeps import compare, comparison
-    from dlcourse.training.atomic import write_output
+    from dlcourse.training.atomic import expect_folder, write_output
 
     if args.csv and Path(args.csv).suffix.lower() not in ("", ".csv"):
         raise UserError(f"--csv {args.csv}: this writes comma-separated values; give a name that ends in .csv")
     files = [(name, comparison.writer(name)) for name in args.to if name != "-"]
     files += [(args.csv, comparison.as_csv)] if args.csv and args.csv != "-" else []
+    for option, name in (("--csv", args.csv), *(("--to", name) for name in args.to), ("--plot", args.plot)):
+        if name not in (None, "-"):
+            expect_folder(option, Path(name))
     kind = _plot_kind(args)
     records = compare.collect(args.folders)
     notes = [f"{each.label} is {each.status}: {each.problem}" for each in records if each.problem]

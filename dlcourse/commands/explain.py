@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-HELP = "draw what a trained net sees: saliency, Grad-CAM, activation maps, neighbors, attention, ..."
+HELP = "draw what a trained net sees: saliency, Grad-CAM, activation maps, neighbors, attention and more"
 EXAMPLES = """\
 examples:
   dlcourse explain RUN                                  all methods, of the first image of six classes

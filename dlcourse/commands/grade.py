@@ -34,12 +34,12 @@ def main(args: argparse.Namespace) -> int:
     from dlcourse.grading.assignment import find_assignment, load_assignment
     from dlcourse.grading.grade import CaseResult, grade_submission
     from dlcourse.text import table
-    from dlcourse.training.atomic import write_output
+    from dlcourse.training.atomic import expect_folder, write_output
 
     assignment = load_assignment(find_assignment(args.assignment))
     target = Path(args.gradescope) if args.gradescope else None
-    if target is not None and not target.absolute().parent.is_dir():
-        raise UserError(f"--gradescope {target}: there is no folder {target.parent}")
+    if target is not None:
+        expect_folder("--gradescope", target)
     widths = [max(len(each["name"]) for each in [*assignment.cases, {"name": "case"}]), 0, len("seconds"), 0]
     widths[1] = max(len("points"), *(len(f"{each['points']:g} of {each['points']:g}") for each in assignment.cases))
 

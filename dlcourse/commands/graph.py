@@ -66,6 +66,7 @@ def _format(args: argparse.Namespace) -> str:
     from pathlib import Path
 
     from dlcourse.errors import UserError
+    from dlcourse.training.atomic import expect_folder
 
     if args.json and args.out == "-":
         raise UserError("--json prints JSON and --out - the drawing: take one of them")
@@ -73,8 +74,8 @@ def _format(args: argparse.Namespace) -> str:
     if ending not in (None, "svg", "dot"):
         mend = "for other formats Graphviz draws its text: --format dot --out - | dot -Tpdf"
         raise UserError(f"--out {args.out}: expected a name that ends in .svg or .dot; {mend}")
-    if ending and not Path(args.out).parent.is_dir():
-        raise UserError(f"--out {args.out}: there is no folder {Path(args.out).parent}")
+    if ending:
+        expect_folder("--out", Path(args.out))
     if ending and args.format and args.format != ending:
         raise UserError(f"--out {args.out} is no {args.format} file: name it .{args.format}, or leave out --format")
     return args.format or ending or "svg"

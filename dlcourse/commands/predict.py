@@ -93,9 +93,11 @@ def _check_out(out: str, inputs: list[str]) -> None:
     from pathlib import Path
 
     from dlcourse.errors import UserError
+    from dlcourse.training.atomic import expect_folder
 
     path = Path(out)
     if path.suffix.lower() != ".csv":
         raise UserError(f"--out {out}: this writes comma-separated values; give a name that ends in .csv")
+    expect_folder("--out", path)
     if path.exists() and any(Path(each).exists() and path.samefile(each) for each in inputs):
         raise UserError(f"--out {out}: is an input, which the predictions would replace; give another name")

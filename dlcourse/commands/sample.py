@@ -124,10 +124,15 @@ def _texts(trained: Any, args: argparse.Namespace, settings: dict[str, Any]) -> 
     from pathlib import Path
 
     from dlcourse.data.text import beginning
+    from dlcourse.errors import UserError
     from dlcourse.experiment.generation import continue_text
-    from dlcourse.training.atomic import write_output
+    from dlcourse.training.atomic import expect_folder, write_output
     from dlcourse.training.samples import joined
 
+    if args.out is not None and Path(args.out).suffix.lower() in (".png", ".npz"):
+        raise UserError(f"--out {args.out}: this model writes texts; give the name of a text file, such as samples.txt")
+    if args.out is not None:
+        expect_folder("--out", Path(args.out))
     begin = args.text or beginning(trained.inputs.class_names, trained.inputs.tokenizer)
     count = 1 if args.count is None else args.count
     texts = continue_text(trained, begin, seed=args.seed, count=count, **settings)
@@ -147,7 +152,7 @@ def _images(trained: Any, args: argparse.Namespace, settings: dict[str, Any]) ->
     from dlcourse.experiment.generation import draw_images
     from dlcourse.plots.sheet import sheet
     from dlcourse.tensorfile import npz
-    from dlcourse.training.atomic import write_output
+    from dlcourse.training.atomic import expect_folder, write_output
     from dlcourse.training.samples import as_kept
 
     shape = trained.inputs.in_shape
@@ -157,6 +162,7 @@ def _images(trained: Any, args: argparse.Namespace, settings: dict[str, Any]) ->
         raise UserError(f"--out {path}: expected a name that ends in .png or .npz")
     if path.suffix == ".png" and not images:
         raise UserError(f"--out {path}: inputs of shape {tuple(shape)} are no images; take a name in .npz")
+    expect_folder("--out", path)
     drawn = draw_images(trained, 64 if args.count is None else args.count, args.seed, **settings)
     if path.suffix == ".npz":
         content = npz({"x": drawn.astype("float32")})

@@ -11,7 +11,7 @@ from dlcourse import serialize
 from dlcourse.autograd import Tensor
 from dlcourse.autograd.joining import cat
 from dlcourse.errors import UserError
-from dlcourse.training.atomic import write_output
+from dlcourse.training.atomic import expect_folder, write_output
 
 if TYPE_CHECKING:
     from dlcourse.experiment.trained import TrainedModel
@@ -20,12 +20,9 @@ if TYPE_CHECKING:
 def export(trained: "TrainedModel", path: Path, torch: bool, with_normalization: bool) -> str:
     """See :meth:`TrainedModel.export`."""
     ending = path.suffix.lower()
-    if not ending:
+    if ending not in (".safetensors", ".npz", ".onnx"):
         raise UserError(f"--to {path}: expected a name that ends in .safetensors, .npz or .onnx")
-    if ending != ".onnx":
-        serialize.file_format(path)
-    if not path.parent.is_dir():
-        raise UserError(f"--to {path}: there is no folder {path.parent}")
+    expect_folder("--to", path)
     if _is_a_runs_own(path):
         raise UserError(f"--to {path}: is a file of a run, which the weights alone would destroy; take another name")
     if torch and ending != ".safetensors":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dlcourse.characters import encodable
-from dlcourse.errors import DlcourseError
+from dlcourse.errors import DlcourseError, UserError
 from dlcourse.filesystem import PARTIAL, replacing, temporary, write_in_place
 
 
@@ -42,6 +42,16 @@ def write_by(write: Callable[[BinaryIO], Any], path: Path, durable: bool = True)
 def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
     """Replace ``path`` by this content, see :func:`write_by`."""
     write_by(lambda file: file.write(content), path, durable)
+
+
+def expect_folder(option: str, path: Path) -> None:
+    """Refuse a file that the user named before the work for it begins, where the folder that it goes into is not there.
+
+    Raises:
+        UserError: naming the option, the file and the folder.
+    """
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"{option} {path}: there is no folder {path.parent}")
 
 
 def write_output(path: Path, content: bytes) -> None:

@@ -120,7 +120,7 @@ def test_files_that_are_no_weights(cnn: Any, tmp_path: Path, capsys: Any) -> Non
     ("name", "options", "said"),
     [
         ("model", [], "ends in .safetensors, .npz or .onnx"),
-        ("model.pt", [], "ends in .safetensors or .npz"),
+        ("model.pt", [], "ends in .safetensors, .npz or .onnx"),
         ("model.npz", ["--torch"], "--torch writes a file that ends in .safetensors"),
         ("model.onnx", ["--torch"], "--torch writes a file that ends in .safetensors"),
         ("model.npz", ["--with-normalization"], "--with-normalization is for .onnx"),

@@ -93,6 +93,7 @@ def test_a_folder_of_tables(flats, here, capsys):
     [
         (["50,Delhi", "--top", "0"], "expected a number of classes of at least 1"),
         (["50,Delhi", "--out", "x.txt"], "give a name that ends in .csv"),
+        (["50,Delhi", "--out", "missing/x.csv"], "there is no folder missing"),
         (["new.csv", "--out", "new.csv"], "is an input, which the predictions would replace"),
         (["nowhere.csv"], "no such file"),
         (["50"], "expected 2 values: area, city (Delhi|Goa|Pune)"),

@@ -119,6 +119,8 @@ def test_samples_of_a_text(learned, tmp_path: Path, capsys: pytest.CaptureFixtur
         (["--count", "0"], "count is at least 1, got 0"),
         (["--temperature", "-1"], "temperature is at least 0, got -1"),
         (["7"], "has no character '7'"),
+        (["--out", "a.png"], "--out a.png: this model writes texts"),
+        (["--out", "missing/a.txt"], "--out missing/a.txt: there is no folder missing"),
     ):
         assert main(["sample", run_folder, *wrong]) == 2
         assert message in capsys.readouterr().err
