@@ -3,7 +3,6 @@
 :func:`apply` runs a :class:`Function` on tensors and records a node; :meth:`TensorBase.backward` walks back from there.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -206,15 +205,16 @@ def apply(function: Function, *inputs: Any) -> Any:
     return tuple(outputs) if several else outputs[0]
 
 
-def without_gradient(name: str, value: Callable, *inputs: Any, **settings: Any) -> "Tensor":
-    """The tensor f(x, ...) of an operation that has no gradient: no graph records it, but an observer sees it.
+def without_gradient(name: str, found: Any, *inputs: Any, **settings: Any) -> "Tensor":
+    """The tensor of what an operation that has no gradient found: no graph records it, but an observer sees it.
 
     Args:
         name: of the operation, that of the tensor's method.
-        value: f, of arrays (and numbers) and the settings.
+        found: f(x, ...), an array or NumPy's scalar.
+        inputs: x, ...: tensors, arrays and numbers.
+        settings: what else f depends on.
     """
-    found = value(*map(array_of, inputs), **settings)
-    out = new(np.asarray(found) if isinstance(found, np.generic) else found)
+    out = TensorBase.tensor_class(np.asarray(found) if isinstance(found, np.generic) else found)
     if mode.observer is not None:
         mode.observer(WithoutGradient(name, settings), inputs, (out,))
     return out

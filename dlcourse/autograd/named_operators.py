@@ -158,7 +158,8 @@ class NamedOperators(Pairs):
         if not hasattr(other, "dtype"):
             raise ArgumentTypeError(f"{name}: expected a tensor, got {other!r}; compare it first, as in x > 0")
         check_devices(name, [self.data, array_of(other)])
-        return without_gradient(name, getattr(backend.array_module(self.data), name), self, other)
+        found = getattr(backend.array_module(self.data), name)(self.data, array_of(other))
+        return without_gradient(name, found, self, other)
 
     def bitwise_and(self, other: Any) -> "Tensor":
         """x & y of booleans or whole numbers."""

@@ -85,8 +85,9 @@ class Operators(InPlace):
     def _whole_quotient(self, a: Any, b: Any) -> "Tensor":
         if mode.recording and any(getattr(one, "requires_grad", False) for one in (a, b)):
             raise RuntimeError("x // y has no gradient: take (x / y).floor(), whose gradient is 0, or x.detach() // y")
-        check_devices("//", [array_of(a), array_of(b)])
-        return without_gradient("floor_divide", operator.floordiv, a, b)
+        arrays = [array_of(a), array_of(b)]
+        check_devices("//", arrays)
+        return without_gradient("floor_divide", operator.floordiv(*arrays), a, b)
 
     # --- of booleans and bits -----------------------------------------------------------------------------------------
 
@@ -112,27 +113,33 @@ class Operators(InPlace):
                 raise ArgumentTypeError(
                     f"{name} goes with booleans and whole numbers, got {kind}; compare, as in x > 0"
                 )
-        return without_gradient(name, compute, self, *others)
+        return without_gradient(name, compute(self.data, *others), self, *others)
 
     # --- comparison: boolean tensors without a graph ------------------------------------------------------------------
 
     def __eq__(self, other: Any) -> "Tensor":  # type: ignore[override]
-        return without_gradient("eq", operator.eq, self, self._comparand(other))
+        other = self._comparand(other)
+        return without_gradient("eq", self.data == other, self, other)
 
     def __ne__(self, other: Any) -> "Tensor":  # type: ignore[override]
-        return without_gradient("ne", operator.ne, self, self._comparand(other))
+        other = self._comparand(other)
+        return without_gradient("ne", self.data != other, self, other)
 
     def __lt__(self, other: Any) -> "Tensor":
-        return without_gradient("lt", operator.lt, self, self._comparand(other))
+        other = self._comparand(other)
+        return without_gradient("lt", self.data < other, self, other)
 
     def __le__(self, other: Any) -> "Tensor":
-        return without_gradient("le", operator.le, self, self._comparand(other))
+        other = self._comparand(other)
+        return without_gradient("le", self.data <= other, self, other)
 
     def __gt__(self, other: Any) -> "Tensor":
-        return without_gradient("gt", operator.gt, self, self._comparand(other))
+        other = self._comparand(other)
+        return without_gradient("gt", self.data > other, self, other)
 
     def __ge__(self, other: Any) -> "Tensor":
-        return without_gradient("ge", operator.ge, self, self._comparand(other))
+        other = self._comparand(other)
+        return without_gradient("ge", self.data >= other, self, other)
 
     def _comparand(self, other: Any) -> Any:
         """What to compare with: a number as it is, anything of several as an array on this device."""

@@ -117,7 +117,7 @@ class Extreme(Reduction):
 
 
 def extreme_indices(name: str, x: Array, axis: int) -> Array:
-    """The index along an axis of the largest or smallest element, the first where several reach it; the axis stays.
+    """The index along an axis, which goes, of the largest or smallest element, the first where several reach it.
 
     Raises:
         ShapeError: there is no element.
@@ -126,7 +126,7 @@ def extreme_indices(name: str, x: Array, axis: int) -> Array:
         return x.argmax()
     if not x.shape[axis]:
         raise ShapeError(f"{name}: there is nothing to take the {name} of in a tensor of shape {x.shape}")
-    return xp_of(x).expand_dims(getattr(x, f"arg{name}")(axis=axis), axis)
+    return getattr(x, f"arg{name}")(axis=axis)
 
 
 class Picked(Function):

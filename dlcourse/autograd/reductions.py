@@ -162,13 +162,11 @@ class Reductions(Unary, Shaping):
         return self if dtype is None else self.to(dtype=dtype)
 
     def _index_of(self, name: str, axis: int | None, keepdims: bool) -> "Tensor":
-        def value(x: Any, axis: int | None, keepdims: bool) -> Any:
-            found = reduce.extreme_indices(name, x.reshape(-1) if axis is None else x, axis or 0)
-            if axis is None:
-                return found.reshape((1,) * x.ndim if keepdims else ())
-            return found if keepdims or not x.ndim else found.squeeze(axis)
-
-        return without_gradient(f"arg{name}", value, self, axis=axis, keepdims=keepdims)
+        x = self.data.reshape(-1) if axis is None else self.data
+        found = reduce.extreme_indices(name, x, axis or 0)
+        if keepdims:
+            found = found.reshape([1 if axis in (None, i) else size for i, size in enumerate(self.shape)])
+        return without_gradient(f"arg{name}", found, self, axis=axis, keepdims=keepdims)
 
 
 def _correction(name: str, axis: Any, correction: Any, unbiased: bool | None) -> Any:

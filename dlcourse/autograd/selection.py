@@ -1,7 +1,6 @@
 """A tensor's methods that choose, order and replace elements, by PyTorch's names."""
 
 import math
-import operator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -192,31 +191,29 @@ class Selection(Shaping):
         return self._whether("any", axis, dim, bool(keepdim or keepdims))
 
     def _whether(self, name: str, axis: axes.Several, dim: axes.Several, keepdims: bool) -> "Tensor":
-        def value(x: Any, axis: Any, keepdims: bool) -> Any:
-            return getattr(x.astype(bool), name)(axis=axis, keepdims=keepdims)
-
         over = axes.several(name, self.shape, axis, dim)
-        return without_gradient(name, value, self, axis=over, keepdims=keepdims)
+        found = getattr(self.data.astype(bool), name)(axis=over, keepdims=keepdims)
+        return without_gradient(name, found, self, axis=over, keepdims=keepdims)
 
     def isnan(self) -> "Tensor":
         """Whether each element is not a number."""
-        return without_gradient("isnan", lambda x: x != x, self)
+        return without_gradient("isnan", self.data != self.data, self)
 
     def isinf(self) -> "Tensor":
         """Whether each element is infinite."""
-        return without_gradient("isinf", backend.array_module(self.data).isinf, self)
+        return without_gradient("isinf", backend.array_module(self.data).isinf(self.data), self)
 
     def isfinite(self) -> "Tensor":
         """Whether each element is neither infinite nor NaN."""
-        return without_gradient("isfinite", backend.array_module(self.data).isfinite, self)
+        return without_gradient("isfinite", backend.array_module(self.data).isfinite(self.data), self)
 
     def isposinf(self) -> "Tensor":
         """Whether each element is +infinity."""
-        return without_gradient("eq", operator.eq, self, math.inf)
+        return without_gradient("eq", self.data == math.inf, self, math.inf)
 
     def isneginf(self) -> "Tensor":
         """Whether each element is -infinity."""
-        return without_gradient("eq", operator.eq, self, -math.inf)
+        return without_gradient("eq", self.data == -math.inf, self, -math.inf)
 
     def signbit(self) -> "Tensor":
         """Whether each element has a minus sign, also -0."""

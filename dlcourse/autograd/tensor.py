@@ -177,7 +177,7 @@ class Tensor(NamedOperators):
         if kind != moved.dtype:
             if is_floating(kind) and is_floating(moved.dtype):
                 return apply(elementwise.Cast(kind), moved)
-            return without_gradient("to", lambda x: x.astype(kind), moved)
+            return without_gradient("to", moved.data.astype(kind), moved)
         return moved
 
     def astype(self, dtype: Any) -> "Tensor":

@@ -6,7 +6,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Function, Tensor, apply, as_tensor
-from dlcourse.autograd.base import array_of
+from dlcourse.autograd.base import array_of, without_gradient
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.embedding import embedding_grad
 from dlcourse.errors import ArgumentError, ShapeError
@@ -147,8 +147,7 @@ def one_hot(labels: Any, num_classes: int = -1) -> Tensor:
     Raises:
         ShapeError: labels are no whole numbers, or not in 0..K-1.
     """
-    given = labels if isinstance(labels, Tensor) else Tensor(backend.current().asarray(labels))
-    array = given.data
+    array = labels.data if isinstance(labels, Tensor) else backend.current().asarray(labels)
     if array.dtype.kind not in "iu":
         raise ShapeError(f"one_hot: labels are whole numbers, got {array.dtype}")
     if not array.size and num_classes <= 0:
@@ -157,5 +156,5 @@ def one_hot(labels: Any, num_classes: int = -1) -> Tensor:
     classes = high + 1 if num_classes == -1 else num_classes
     if low < 0 or high >= classes:
         raise ShapeError(f"one_hot: labels are in 0..{classes - 1}, got {low}..{high}")
-    rows = given[..., None] == backend.array_module(array).arange(classes)
-    return rows.to(dtype="int64")
+    rows = backend.array_module(array).arange(classes) == array[..., None]
+    return without_gradient("one_hot", rows.astype(np.int64), array, classes=classes)

@@ -77,6 +77,11 @@ def _finite(step: Step, x: Value) -> Value:
     return ~(step.graph.node("IsNaN", x, dtype=bool) | step.graph.node("IsInf", x, dtype=bool))
 
 
+def _one_hot(step: Step, labels: Value) -> Value:
+    classes = np.arange(step.setting(lambda f: f.settings["classes"]), dtype=np.int64)
+    return step.graph.node("Equal", step.graph.unsqueeze(labels.cast(np.int64), -1), classes, dtype=bool).cast(np.int64)
+
+
 NODES: dict[str, Callable] = {
     **{"eq": _compared("Equal"), "ne": _compared("Equal", True)},
     **{"lt": _compared("Less"), "le": _compared("LessOrEqual")},
@@ -87,6 +92,7 @@ NODES: dict[str, Callable] = {
     "isnan": lambda step, x: step.graph.node("IsNaN", x, dtype=bool),
     "isinf": lambda step, x: step.graph.node("IsInf", x, dtype=bool),
     "isfinite": _finite,
+    "one_hot": _one_hot,
     "to": lambda step, x: x.cast(step.dtype),
     "floor_divide": _whole_quotient,
 }
