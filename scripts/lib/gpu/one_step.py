@@ -18,7 +18,10 @@ def main() -> int:
     device, *paths = sys.argv[1:]
     for path in paths:
         try:
-            config = resolve(path).without_sweep()
+            whole = resolve(path)
+            config = whole.without_sweep()
+            if folds := (whole.data["sweep"] or {}).get("kfold"):  # without them there is no val split
+                config = config.apply_overrides({"data.kfold": {"folds": folds, "fold": 0}})
             if attacks := config.data["attacks"]:  # another run's gradients are not here
                 config = config.apply_overrides({"attacks": [each for each in attacks if each["source"] is None]})
             result = dlcourse.run(config, device=device, quiet=True, plots=False, fast_dev_run=True)
