@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from dlcourse.plots.figures.attack import _images
+from dlcourse.plots.figures.attack import AttackAccuracy, AttackedImages, _images
+from dlcourse.plots.figures.categories import _apart
 from dlcourse.plots.figures.surface_paths import Convergence, theory
 from dlcourse.plots.gallery import open_view, plots
 from dlcourse.plots.plot import Plot
+from dlcourse.plots.run_view import RunView
 from dlcourse.plots.style import styled
 from dlcourse.plots.sweep_view import Axis
 from dlcourse.records.run import WEIGHT_SIZES
@@ -289,6 +292,25 @@ def test_attacked_images_are_shown_from_black_to_white(low: float, high: float) 
     before = np.linspace(low, high, 3).reshape(1, 1, 3, 1)
     first, second = _images({"attack_originals": before, "attack_changed": before - high})
     assert first.ravel().tolist() == [0, 128, 255] and second.max() < 129
+
+
+def test_attacks_on_other_inputs_say_so_and_show_them(tmp_path: Path) -> None:
+    view = RunView(attacked(tmp_path))
+    assert not any("of test" in text.get_text() for text in AttackAccuracy().draw(view)[0].findobj(Text))
+    stored = dict(np.load(tmp_path / "attack-1.npz"))
+    stored |= {"attack_originals": stored["attack_originals"] + 9, "split": np.array("val"), "count": np.array(50)}
+    np.savez(tmp_path / "attack-1.npz", **stored)
+    view = RunView(tmp_path)
+    texts = [text.get_text() for text in AttackAccuracy().draw(view)[0].findobj(Text)]
+    assert "fgsm, 100 of test" in texts and any(each.endswith(", 50 of val") for each in texts)
+    shown = [text.get_text() for text in AttackedImages().draw(view)[0].findobj(Text)]
+    assert shown.count("inputs") == 3  # of the first attack, of the second, and again of the third
+
+
+def test_values_name_their_ticks_only_where_they_have_room() -> None:
+    assert _apart([0.001, 0.01, 0.1], ["0.001", "0.01", "0.1"], True) and _apart([1, 2, 3, 4], list("1234"), False)
+    assert not _apart([0.001, 0.0069, 0.0097, 0.1], ["0.001", "0.0069", "0.0097", "0.1"], True)
+    assert not _apart([0, 1e-4, 1], ["0", "1e-4", "1"], False) and _apart([3], ["3"], False)
 
 
 def attacked_nets(path: Path) -> Path:

@@ -38,6 +38,11 @@ def _norm(arrays: Measured) -> str:
     return "l2" if len(arrays["distances"]) else str(arrays.get("norm", "linf"))
 
 
+def _inputs(arrays: Measured) -> str:
+    """Which inputs were attacked, such as ``100 of test``."""
+    return f"{int(arrays['count']):,} of {arrays.get('split', 'test')}"
+
+
 def _has_curve(arrays: Measured) -> bool:
     return len(arrays["epsilons"]) > 1 or len(arrays["distances"]) > 0
 
@@ -59,13 +64,14 @@ def _mean(arrays: Measured) -> str:
     return f": mean {number(float(arrays['distances'].mean()), 3)}" if len(arrays["distances"]) else ""
 
 
-def _draw_control(axes: Axes, found: list[Measured]) -> None:
+def _draw_control(axes: Axes, found: list[Measured], differ: bool) -> None:
     sized = [each for each in found if len(each["epsilons"]) > 1]
     if not sized:
         return
     arrays = max(sized, key=lambda each: float(each["epsilons"].max()))
     sizes, control = np.append(0.0, arrays["epsilons"]), np.append(float(arrays["clean"]), arrays["control"])
-    axes.plot(sizes, control, color=style.GREY, ls="--", label="random, of the same size")
+    label = f"random, of the same size, {_inputs(arrays)}" if differ else "random, of the same size"
+    axes.plot(sizes, control, color=style.GREY, ls="--", label=label)
 
 
 class AttackAccuracy(Plot):
@@ -81,18 +87,21 @@ class AttackAccuracy(Plot):
         panels = [norm for norm in _NORMS if norm in {_norm(each) for each in found.values()}]
         figure = style.canvas(style.WIDE if len(panels) > 1 else style.WIDTH, style.HEIGHT)
         cells = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+        differ = len({_inputs(each) for each in found.values()}) > 1
         for axes, norm in zip(cells, panels, strict=True):
             for index, (label, arrays) in enumerate(found.items()):
                 if _norm(arrays) == norm:
-                    _draw(axes, arrays, clip(label, 40) + _mean(arrays), index)
-            _draw_control(axes, [each for each in found.values() if _norm(each) == norm])
+                    of_which = f", {_inputs(arrays)}" if differ else ""
+                    _draw(axes, arrays, clip(label, 40 - len(of_which)) + of_which + _mean(arrays), index)
+            _draw_control(axes, [each for each in found.values() if _norm(each) == norm], differ)
             axes.set(xlabel=_NORMS[norm], ylim=(-0.03, 1.03))
         cells[0].set_ylabel("accuracy")
         layout.legend(cells[0]) if len(cells) == 1 else layout.shared_legend(figure, cells, columns=3)
         layout.headline(figure, f"{view.model}: accuracy under attack")
+        each_on = " on the inputs that it names: their accuracies do not compare" if differ else ""
         return figure, (
-            "Each line is an attack, black to white being 1; the dashed one moves inputs as far, but at random. A line "
-            "with steps is of the smallest perturbations that change the class."
+            f"Each line is an attack{each_on}, black to white being 1; the dashed one moves inputs as far, but "
+            "at random. A line with steps is of the smallest perturbations that change the class."
         )
 
 
@@ -137,11 +146,19 @@ class AttackedImages(Plot):
     def draw(self, view: RunView) -> tuple[Figure, str]:
         found = {label: each for label, each in _attacks(view).items() if _images(each) is not None}
         shown = list(found.items())[:_PICTURED]
-        first = seen(_images(shown[0][1]))[0]
-        images, labels = [first], self._names(view, shown[0][1]["attack_true"])
-        rows = ["inputs"]
+        images: list[np.ndarray] = []
+        labels: list[str] = []
+        rows: list[str] = []
+        above: np.ndarray | None = None
         for label, arrays in shown:
             before, after = seen(_images(arrays))
+            if above is None or not np.array_equal(before, above):  # other inputs than those of the attack before
+                above = before
+                images, labels, rows = (
+                    [*images, before],
+                    labels + self._names(view, arrays["attack_true"]),
+                    [*rows, "inputs"],
+                )
             change = after.astype(float) - before
             largest = np.abs(change).max() or 1.0
             images += [np.round(127.5 + 127.5 * change / largest).astype(np.uint8), after]

@@ -1,5 +1,7 @@
 """Sweeps without an axis to draw a curve along: named alternatives side by side, and many axes one by one."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -10,6 +12,9 @@ from dlcourse.plots.plot import Plot
 from dlcourse.plots.sweep_view import Axis, SweepView
 from dlcourse.plots.text import axis_label, clip
 from dlcourse.text import SPLITS, show_value
+
+_LETTER = 0.02
+"""About the width of a letter below an axis, as a share of the axis."""
 
 
 class Categories(Plot):
@@ -81,9 +86,10 @@ class Effects(Plot):
                 layout.name_x(axes, range(len(names)), names, 40 if sum(map(len, names)) > 24 else 0)
                 axes.set_xlim(-0.6, len(names) - 0.4)
             else:
-                if geometric(axis.values):
+                logarithmic = geometric(axis.values)
+                if logarithmic:
                     log_x(axes)
-                if len(names) <= 6:
+                if len(names) <= 6 and _apart(axis.in_order, names, logarithmic):
                     axes.set_xticks(axis.in_order, names)
                     axes.minorticks_off()
             axes.set_xlabel(axis_label(axis.path))
@@ -92,6 +98,14 @@ class Effects(Plot):
                 axes.set_ylabel(view.selected_label)
         layout.headline(figure, title_of_best(view))
         return figure, "Each point is one setting, the ringed one the best; a panel with a slope names what matters."
+
+
+def _apart(values: Sequence[float], names: Sequence[str], logarithmic: bool) -> bool:
+    """Whether names below these ascending values leave each other room; what was drawn at random often does not."""
+    places = np.log(values) if logarithmic else np.array(values, dtype=float)
+    gaps = np.diff(places) / max(places[-1] - places[0], np.finfo(float).tiny)
+    lengths = np.array([len(name) + 1 for name in names])
+    return bool((gaps >= _LETTER * (lengths[:-1] + lengths[1:]) / 2).all())
 
 
 def _places(view: SweepView, axis: Axis) -> np.ndarray:
