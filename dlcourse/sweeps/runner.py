@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dlcourse import plugins
+from dlcourse import plugins, serialize
 from dlcourse.backend import Backend
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.data import prepare
-from dlcourse.errors import ConfigError, Interrupted, UserError
+from dlcourse.errors import CheckpointError, ConfigError, DamagedFileError, Interrupted, UserError
 from dlcourse.experiment.lockstep import SharedData
 from dlcourse.experiment.runner import ConfigSource, Options, draw
 from dlcourse.records.sweep import Choice, EnsembleState, GroupState, PointState, ResampleState, SweepState
@@ -376,13 +376,18 @@ def _gather(folder: SweepFolder, state: SweepState, x: np.ndarray) -> dict[str, 
     rows = [row["id"] for row in state.resample["points"]] if state.resample else []
     arrays = {"x": x[:, 0] if x.shape[1:] == (1,) else x}
     if any(places[name] is None for name in rows):
-        with np.load(folder.resample, allow_pickle=False) as found:
-            arrays |= found
+        arrays |= _arrays_of(folder.resample)
     for name in rows:
         if (place := places[name]) is not None:
-            with np.load(folder.path / place / ARRAYS, allow_pickle=False) as found:
-                arrays |= _named(name, found)
+            arrays |= _named(name, _arrays_of(folder.path / place / ARRAYS))
     return arrays
+
+
+def _arrays_of(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return serialize.load(path)
+    except CheckpointError as error:
+        raise DamagedFileError(f"{error}; delete it, and sweep --resume fits to the training sets anew") from error
 
 
 def _named(name: str, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

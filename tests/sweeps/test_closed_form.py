@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dlcourse.config import resolve
+from dlcourse.errors import DamagedFileError
 from dlcourse.sweeps import run_sweep
 from dlcourse.sweeps.expansion import expand
 from dlcourse.sweeps.states import new_state, record_outcome
@@ -104,6 +105,9 @@ def test_resampled_points_are_solved_together_too(make, tmp_path, monkeypatch, d
     (together.folder / "resample.npz").unlink()
     again = run_sweep(None, resume=together.folder, quiet=True, plots=False, stack=True)
     assert again.resample == together.resample and arrays(again).keys() == one.keys()
+    (together.folder / "resample.npz").write_text("no archive")
+    with pytest.raises(DamagedFileError, match=r"resample\.npz: not a readable .* delete it, and sweep --resume"):
+        run_sweep(None, resume=together.folder, quiet=True, plots=False, stack=True)
 
 
 @pytest.mark.parametrize(
