@@ -66,7 +66,8 @@ def task_mismatches(config: Mapping[str, Any], task: str) -> Iterator[Finding]:
         config: with defaults; sections that were wrong are missing.
         task: the data's: ``regression``, ``classification`` or ``estimation``.
     """
-    kinds = ("model", "loss", "optimizer")
+    # Beside an objective of the model's own no loss is right, whatever it is for: see _loss.
+    kinds = ("model", "optimizer") if _objective(config) else ("model", "loss", "optimizer")
     specs: list[tuple[Path, str, Any]] = [((kind, "name"), kind, config.get(kind)) for kind in kinds]
     specs += [(("metrics", i), "metric", spec) for i, spec in enumerate(config.get("metrics", []))]
     hint = _TASK_HINTS.get(task, "") if "task" in config.get("data", {}) else ""

@@ -285,5 +285,6 @@ def test_settings_that_do_not_fit(settings: dict, kind: type, message: str) -> N
 
 
 def test_a_loss_beside_it_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="loss: the model diffusion has an objective of its own"):
+    with pytest.raises(ConfigError, match="loss: the model diffusion has an objective of its own") as error:
         run(tmp_path, config(loss={"name": "mse"}))
+    assert "mse is for regression" not in str(error.value)

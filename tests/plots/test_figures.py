@@ -12,6 +12,7 @@ from matplotlib.text import Text
 
 from dlcourse.plots.figures.attack import AttackAccuracy, AttackedImages, _images
 from dlcourse.plots.figures.categories import _apart
+from dlcourse.plots.figures.overlay import Overlay
 from dlcourse.plots.figures.surface_paths import Convergence, theory
 from dlcourse.plots.gallery import open_view, plots
 from dlcourse.plots.plot import Plot
@@ -305,6 +306,19 @@ def test_attacks_on_other_inputs_say_so_and_show_them(tmp_path: Path) -> None:
     assert "fgsm, 100 of test" in texts and any(each.endswith(", 50 of val") for each in texts)
     shown = [text.get_text() for text in AttackedImages().draw(view)[0].findobj(Text)]
     assert shown.count("inputs") == 3  # of the first attack, of the second, and again of the third
+
+
+def test_a_curve_of_one_point_is_seen(tmp_path: Path) -> None:
+    folders.curve_sweep(tmp_path, "model.name", ["rnn", "lstm"])
+    for file in tmp_path.glob("points/*/metrics.jsonl"):
+        events = [json.loads(line) for line in file.read_text().splitlines()]
+        train = [event for event in events if event["event"] == "train"][:1]
+        rest = [event for event in events if event["event"] != "train"]
+        file.write_text("".join(json.dumps(event) + "\n" for event in train + rest))
+    left, right = Overlay().draw(open_view(tmp_path))[0].axes
+    assert {line.get_marker() for line in left.lines} == {"o"} and {line.get_marker() for line in right.lines} == {
+        "None"
+    }
 
 
 def test_values_name_their_ticks_only_where_they_have_room() -> None:

@@ -154,11 +154,9 @@ class AttackedImages(Plot):
             before, after = seen(_images(arrays))
             if above is None or not np.array_equal(before, above):  # other inputs than those of the attack before
                 above = before
-                images, labels, rows = (
-                    [*images, before],
-                    labels + self._names(view, arrays["attack_true"]),
-                    [*rows, "inputs"],
-                )
+                images.append(before)
+                labels += self._names(view, arrays["attack_true"])
+                rows.append("inputs")
             change = after.astype(float) - before
             largest = np.abs(change).max() or 1.0
             images += [np.round(127.5 + 127.5 * change / largest).astype(np.uint8), after]

@@ -1,6 +1,9 @@
 """The learning curves of all settings over one another: training loss and, where it was measured, the metric that
 decides."""
 
+from typing import Any
+
+import numpy as np
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
@@ -51,10 +54,10 @@ class Overlay(Plot):
                 look = {"color": color, "ls": dash, "lw": 1.5, "alpha": 1 if len(setting.points) == 1 else 0.6}
                 label = _label(view, setting) if index == 0 else "_"
                 steps, loss = loss_curve(run)
-                left.plot(*decimate(steps / (rate or 1), loss), label=label, **look)
+                left.plot(*decimate(steps / (rate or 1), loss), label=label, **look, **_marker(loss))
                 steps, curve = run.history.metric(split, metric)
                 for axes in right:
-                    axes.plot(*decimate(steps / (rate or 1), curve), **look)
+                    axes.plot(*decimate(steps / (rate or 1), curve), **look, **_marker(curve))
                 losses.append(loss)
                 values.append(curve)
         words = "training loss", f"{style.split_word(split)} {view.metric_label(metric)}"
@@ -71,6 +74,11 @@ class Overlay(Plot):
         return figure, f"Training loss (moving mean){' and the deciding metric' if measured else ''} over training" + (
             f", for {len(shown)} of {len(view.settings)} settings." if len(shown) < len(view.settings) else "."
         )
+
+
+def _marker(values: np.ndarray) -> dict[str, Any]:
+    """Of a curve that has one point a marker: a line through it alone cannot be seen."""
+    return {"marker": "o", "ms": 5} if len(values) == 1 else {}
 
 
 def _label(view: SweepView, setting: Setting) -> str:
