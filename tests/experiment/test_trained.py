@@ -162,7 +162,7 @@ def test_exported_weights_are_those_that_were_judged(net: Path, tmp_path: Path, 
     assert config == (net / "config.yaml").read_text()
     assert inputs["class_names"]
     assert main(["export", str(net), "--to", str(tmp_path / "weights.pkl")]) == 2
-    assert "ends in .safetensors or .npz" in capsys.readouterr().err
+    assert "ends in .safetensors, .npz or .onnx" in capsys.readouterr().err
 
 
 def test_checkpoints_of_another_model_are_refused_with_a_list(net: Path, tmp_path: Path) -> None:
