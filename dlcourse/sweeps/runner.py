@@ -258,7 +258,8 @@ def _solve_together(
                 outcome["resample"] = found[0]
                 arrays |= _named(new[i][0].id, found[1])
         if arrays:
-            write_bytes(folder.resample, npz(arrays))
+            before = _arrays_of(folder.resample) if folder.resample.is_file() else {}  # of points solved earlier
+            write_bytes(folder.resample, npz(before | arrays))
     solved = set()
     for (recorded, _), outcome in zip(new, outcomes, strict=True):
         if outcome is not None:

@@ -1,5 +1,7 @@
 """Stacked points against the same points as runs of their own."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -105,6 +107,12 @@ def test_resampled_points_are_solved_together_too(make, tmp_path, monkeypatch, d
     (together.folder / "resample.npz").unlink()
     again = run_sweep(None, resume=together.folder, quiet=True, plots=False, stack=True)
     assert again.resample == together.resample and arrays(again).keys() == one.keys()
+    file = together.folder / "sweep.json"
+    whole = json.loads(file.read_text())
+    whole["points"][0]["status"] = "pending"
+    file.write_text(json.dumps(whole))
+    again = run_sweep(None, resume=together.folder, quiet=True, plots=False, stack=True)
+    assert arrays(again).keys() == one.keys()
     (together.folder / "resample.npz").write_text("no archive")
     with pytest.raises(DamagedFileError, match=r"resample\.npz: not a readable .* delete it, and sweep --resume"):
         run_sweep(None, resume=together.folder, quiet=True, plots=False, stack=True)
