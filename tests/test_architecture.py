@@ -18,6 +18,7 @@ LEAVES = {
     "markup",
     "types",
     "resources",
+    "shades",
     "special_tokens",
     "streams",
     "filesystem",

@@ -18,6 +18,7 @@ from dlcourse.nn.activation import ACTIVATIONS
 from dlcourse.nn.initializer import initializer
 from dlcourse.ops.pointwise_loss import binary_cross_entropy_with_logits, mse_loss
 from dlcourse.registry import register
+from dlcourse.shades import black_and_white
 from dlcourse.types import Count, NonNegative
 
 __all__ = ["PCA", "VAE", "Autoencoder"]
@@ -76,8 +77,8 @@ class Reconstruction(Model):
 
 def _shades(pair: np.ndarray) -> np.ndarray:
     """Images and their reconstructions (2, N, H, W, C) with black and white of the images as 0 and 1."""
-    low, high = min(0.0, pair[0].min()), pair[0].max()
-    return (pair - low) / (((255.0 if high > 127 else high) - low) or 1.0)
+    black, white = black_and_white(pair[0].min(), pair[0].max())
+    return (pair - black) / (white - black)
 
 
 @register("model", "pca")

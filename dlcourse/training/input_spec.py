@@ -21,6 +21,7 @@ from dlcourse.data.npz import open_npz
 from dlcourse.data.text import encode
 from dlcourse.errors import CheckpointError, DataError, UserError
 from dlcourse.records.check import Wrong, check
+from dlcourse.shades import black_and_white
 from dlcourse.special_tokens import has_special
 from dlcourse.training.sources import Source, image_shape, looks_like_a_path, read_image, source_of
 
@@ -230,8 +231,7 @@ class InputSpec:
     @property
     def black_and_white(self) -> tuple[float, float]:
         """The values of an image that are shown as black and as white."""
-        largest = self.largest or 255.0
-        return min(0.0, self.smallest or 0.0), 255.0 if largest > 127 else largest
+        return black_and_white(self.smallest or 0.0, self.largest or 255.0)
 
     def other_scale(self, x: np.ndarray) -> str | None:
         """A sentence where images are far from the range of the training split, as 0..1 is from 0..255."""

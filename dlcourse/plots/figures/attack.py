@@ -12,6 +12,7 @@ from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.sweep_view import SweepView
 from dlcourse.plots.text import clip, number
+from dlcourse.shades import black_and_white
 
 LETTERS = 11
 _PICTURED = 4  # attacks, of two rows each
@@ -204,7 +205,7 @@ def _images(arrays: Measured) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     if before.shape[3] not in (1, 3):
         return None
-    black, white = min(0.0, float(before.min())), float(before.max())
-    scale = 255 / (((255.0 if white > 127 else white) - black) or 1.0)
+    black, white = black_and_white(before.min(), before.max())
+    scale = 255 / (white - black)
     shown = [np.round(np.clip((each[:_IMAGES] - black) * scale, 0, 255)).astype(np.uint8) for each in (before, after)]
     return shown[0], shown[1]
