@@ -4,6 +4,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -20,20 +21,47 @@ os.environ[autotune.SWITCH] = "0"
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+NOT_MADE = pytest.StashKey[int]()
+"""How many tests on a GPU were not made because there is none."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="all", choices=["all", "cpu", "cuda"], help="where the device fixture runs")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with the device fixture once a device; one on a GPU that is not there only where it is asked for."""
     if "device" not in metafunc.fixturenames:
         return
     wanted = metafunc.config.getoption("--device")
-    names = ["cpu", "cuda"] if wanted == "all" else [wanted]
-    status = probe.cuda_status()
-    absent = pytest.mark.skip(reason=f"no CUDA device: {status.reason}")
-    marks = {"cpu": (), "cuda": () if status.usable else (absent,)}
+    usable = probe.cuda_status().usable
+    names = [wanted] if wanted != "all" else ["cpu", "cuda"] if usable else ["cpu"]
+    marks = {"cpu": (), "cuda": () if usable else (pytest.mark.skip(reason=without_gpu()),)}
     metafunc.parametrize("device", [pytest.param(name, marks=marks[name]) for name in names], indirect=True)
+
+
+def without_gpu() -> str:
+    """Why there is no test on a GPU."""
+    return f"no CUDA device: {probe.cuda_status().reason}"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Count the tests that are not made for want of a GPU: each on a CPU has one beside it."""
+    config = session.config
+    if config.getoption("--device") != "all" or probe.cuda_status().usable:
+        return
+    count = sum("device" in item.callspec.params for item in session.items if hasattr(item, "callspec"))
+    if hasattr(config, "workeroutput"):  # pytest-xdist: each worker collects all tests, the controller none
+        config.workeroutput["not_made"] = count
+    else:
+        config.stash[NOT_MADE] = count
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the count from a worker of pytest-xdist, which ends; the other workers have the same."""
+    count = getattr(node, "workeroutput", {}).get("not_made", 0)
+    node.config.stash[NOT_MADE] = max(count, node.config.stash.get(NOT_MADE, 0))
 
 
 @pytest.fixture
@@ -66,7 +94,7 @@ def forget_plugins() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many op cases and PyTorch samples ran, and what was skipped: a line a reason, not a place."""
+    """Say how many op cases and PyTorch samples ran, and what was not made or skipped: a line a reason, not a place."""
     notes = {}
     for report in terminalreporter.stats.get("passed", []):
         notes |= dict(report.user_properties)
@@ -75,6 +103,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for table in ("operators", "modules", "optimizers"):
         if f"pytorch_{table}" in notes:
             terminalreporter.write_line(f"PyTorch's samples of {table}: {notes[f'pytorch_{table}']}")
+    if not_made := terminalreporter.config.stash.get(NOT_MADE, 0):
+        terminalreporter.write_line(f"{not_made} tests on a GPU were not made: {without_gpu()}")
     skipped = Counter()
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
