@@ -97,7 +97,8 @@ class at_once:
     """``with at_once():`` the graphs made inside go backward before any weight changes: changes are not counted.
 
     Args:
-        loss_buffer: a zero-dimensional array where the first loss computed inside may be written, which saves a copy.
+        loss_buffer: a zero-dimensional array where the first loss computed inside may be written, which saves a copy;
+            of a stack (R,), where those of its replicas may be.
         outside: called with each parameter that gets a gradient and lies in no optimizer's buffer.
     """
 
@@ -125,10 +126,10 @@ def observing(observer: Callable[[Function, Sequence[Any], Sequence[Any]], None]
         mode.observer = before
 
 
-def take_loss_buffer(dtype: Any) -> Array | None:
-    """Where a loss of this type may be written; from then on that place is taken."""
+def take_loss_buffer(dtype: Any, shape: tuple[int, ...] = ()) -> Array | None:
+    """Where a loss of this type may be written, or losses (R,) of replicas; from then on that place is taken."""
     buffer = mode.loss_buffer
-    if buffer is None or buffer.dtype != dtype:
+    if buffer is None or buffer.dtype != dtype or buffer.shape != shape:
         return None
     mode.loss_buffer = None
     return buffer

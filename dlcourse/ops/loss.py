@@ -8,7 +8,7 @@ from dlcourse.autograd.function import xp_of
 from dlcourse.autograd.graph import take_loss_buffer
 from dlcourse.autograd.replicas import ReplicaArray, Rule, numbers
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.loss import softmax_cross_entropy
+from dlcourse.backend.kernels.loss import softmax_cross_entropy, softmax_cross_entropy_each
 from dlcourse.backend.kernels.select import selected
 from dlcourse.backend.precision import is_floating
 from dlcourse.errors import ArgumentError, ShapeError
@@ -19,42 +19,29 @@ from dlcourse.ops.targets import adds_up_by, in_type_of, labels_of
 __all__ = ["cross_entropy", "gaussian_nll", "multiclass_hinge", "nll_loss"]
 
 
-def _rows_of(scores: ReplicaArray, labels: Any) -> tuple[Array, tuple]:
-    """Scores (R, M, C) of replicas, and the index in them of each label's own."""
+def _rows_of(scores: ReplicaArray, labels: Any) -> tuple[Array, Array]:
+    """Scores (R, M, C) of replicas, and labels (R, M), or (1, M) where all have the same."""
     rows = scores.values.reshape(len(scores.values), -1, scores.shape[-1])
-    xp, (count, samples, _) = xp_of(rows), rows.shape
-    own = labels.values.reshape(count, samples) if isinstance(labels, ReplicaArray) else labels.reshape(1, samples)
-    return rows, (xp.arange(count)[:, None], xp.arange(samples), own)
+    count, samples, _ = rows.shape
+    shared = not isinstance(labels, ReplicaArray)
+    return rows, labels.reshape(1, samples) if shared else labels.values.reshape(count, samples)
 
 
 class CrossEntropyRule(Rule):
     """:class:`CrossEntropy` of replicas: a loss for each, by its own label smoothing."""
 
     def forward(self, logits: ReplicaArray) -> Array:
-        rows, own = _rows_of(logits, self.function.labels)
-        (_, samples, classes), xp = rows.shape, xp_of(rows)
-        if not samples:
+        rows, labels = _rows_of(logits, self.function.labels)
+        if not rows.shape[1]:
             return NotImplemented
-        smoothing = numbers(self.function.label_smoothing, rows)  # a number, or (R, 1, 1)
-        of_rows = smoothing[..., 0] if hasattr(smoothing, "shape") else smoothing
-        shifted = rows - rows.max(axis=2, keepdims=True)
-        grad = xp.exp(shifted)
-        totals = grad.sum(axis=2, keepdims=True)
-        logs = xp.log(totals)[..., 0]
-        losses = logs - shifted[own]
-        if self.function.label_smoothing != 0:
-            losses = (1 - of_rows) * losses + of_rows * (logs - shifted.mean(axis=2))
-        if self.needs_input_grad[0]:
-            grad /= totals
-            if self.function.label_smoothing != 0:
-                grad -= smoothing / classes
-            grad[own] -= 1 - of_rows
-            grad /= samples
-            self.grad = grad.reshape(logits.values.shape)
-        return losses.mean(axis=1)
+        smoothing = numbers(self.function.label_smoothing, rows[:, 0, 0])
+        out = take_loss_buffer(rows.dtype, rows.shape[:1])
+        losses, self.grad = softmax_cross_entropy_each(rows, labels, smoothing, self.needs_input_grad[0], out)
+        self.shape = logits.values.shape
+        return losses
 
     def backward(self, dout: Array | None) -> Array:
-        return self.grad if dout is None else self.grad * dout.reshape(-1, *(1,) * (self.grad.ndim - 1))
+        return (self.grad if dout is None else self.grad * dout[:, None, None]).reshape(self.shape)
 
 
 class CrossEntropy(Function):
@@ -118,9 +105,11 @@ class MulticlassHingeRule(Rule):
     """:class:`MulticlassHinge` of replicas: a loss for each."""
 
     def forward(self, scores: ReplicaArray) -> Array:
-        rows, own = _rows_of(scores, self.function.labels)
-        if not rows.shape[1]:
+        rows, labels = _rows_of(scores, self.function.labels)
+        xp, (count, samples, _) = xp_of(rows), rows.shape
+        if not samples:
             return NotImplemented
+        own = xp.arange(count)[:, None], xp.arange(samples), labels
         margins = rows - rows[own][..., None] + self.function.margin  # (R, N, C)
         margins[own] = 0
         self.violated, self.own = margins > 0, own

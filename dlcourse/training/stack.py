@@ -120,21 +120,27 @@ class Stack:
             step.step += 1
         return [costs[number : number + 1] for number in range(len(self))]
 
-    def update(self, batches: Sequence[tuple[Array, Array]]) -> Array:
-        """A step of each that has begun, with batches of one shape; their costs (R,). It is not counted."""
+    def update(self, batches: Sequence[tuple[Array, Array]], loss_buffer: Array | None = None) -> Array:
+        """A step of each that has begun, with batches of one shape; their costs (R,), in ``loss_buffer`` if given.
+
+        It is not counted.
+        """
         for step in self.steps:
             step.optimizer.zero_grad()
         for p in self.parameters:
             p._received = False
         self.model.train()
-        costs = self._backward(batches)
+        costs = self._backward(batches, loss_buffer)
         received = [p._received for p in self.parameters]
         for number in self.replicas.each():
             step, loss = self.steps[number], costs[number]
             step.flat.mark_received(received)
             if (cost := step.complete(loss)) is not loss:
                 costs[number] = cost
-        return costs
+        if loss_buffer is None or costs is loss_buffer:
+            return costs
+        loss_buffer[...] = costs
+        return loss_buffer
 
     @functools.cached_property
     def joint(self) -> StackStep:
@@ -167,10 +173,10 @@ class Stack:
         step = self.steps[number]
         return step(x, y).data.reshape(1)
 
-    def _backward(self, batches: Sequence[tuple[Array, Array]]) -> Array:
-        """Leave the gradients of all in the buffers; their losses (R,)."""
+    def _backward(self, batches: Sequence[tuple[Array, Array]], loss_buffer: Array | None = None) -> Array:
+        """Leave the gradients of all in the buffers; their losses (R,), in ``loss_buffer`` where the loss can."""
         x, y = (self._joined([batch[i] for batch in batches]) for i in range(2))
-        with at_once():
+        with at_once(loss_buffer):
             outputs = self._forward(x)
             with only_own_draws():
                 loss = self.loss(outputs, y)

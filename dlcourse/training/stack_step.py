@@ -81,8 +81,4 @@ class StackStep:
         now = random.current_step()
         for number in self.stack.replicas.each():
             random.begin_step(now, self._steps[number].stream)
-        costs = self.stack.update([(x, y)] * len(self._steps))
-        if loss_buffer is None:
-            return costs
-        loss_buffer[...] = costs
-        return loss_buffer
+        return self.stack.update([(x, y)] * len(self._steps), loss_buffer)

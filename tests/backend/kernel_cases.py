@@ -130,6 +130,19 @@ def _cross_entropy(rows: int, classes: int, smoothing: float, with_grad: bool) -
     return make
 
 
+def _cross_entropy_each(rows: int, classes: int, smoothing: float | tuple, own_labels: bool, with_grad: bool) -> Maker:
+    """Of three replicas."""
+
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        logits = (5 * rng.normal(size=(3, rows, classes))).astype(dtype)
+        labels = rng.integers(0, classes, (3 if own_labels else 1, rows))
+        share = np.array(smoothing, dtype) if isinstance(smoothing, tuple) else smoothing
+        out = np.zeros(3, dtype) if with_grad else None
+        return logits, labels, share, with_grad, out
+
+    return make
+
+
 def _affine(rows: int, inner: int, columns: int) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
         return tuple(rng.normal(size=shape).astype(dtype) for shape in [(rows, inner), (columns, inner), (columns,)])
@@ -731,6 +744,13 @@ CASES: dict[str, list[Maker]] = {
         for grad in (True, False)
     ]
     + [_masked_class],
+    "softmax_cross_entropy_each": [
+        _cross_entropy_each(rows, classes, smoothing, own, grad)
+        for rows, classes in [(1, 2), (57, 33), (3, 300)]
+        for smoothing in (0.0, 0.1, (0.2, 0.0, 0.1))
+        for own in (True, False)
+        for grad in (True, False)
+    ],
     **{
         name: [_elementwise(inputs, shape) for shape in [(0, 3), (7,), (3, 1), (5, 40_001)]]
         for name, inputs in [

@@ -1,4 +1,6 @@
-"""Softmax cross-entropy with its gradient in one pass over the logits."""
+"""Softmax cross-entropy with its gradient in one pass over the logits, of one model and of many replicas."""
+
+from typing import Any
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
@@ -43,3 +45,42 @@ def softmax_cross_entropy(
     grad[rows, labels] -= 1 - label_smoothing
     grad /= count
     return loss, grad
+
+
+@kernel(writes=("out",))
+def softmax_cross_entropy_each(
+    logits: Array, labels: Array, label_smoothing: Any, with_grad: bool, out: Array | None
+) -> tuple:
+    """:func:`softmax_cross_entropy` of each of R replicas.
+
+    Args:
+        logits: z, (R, N, C), floating point, N > 0.
+        labels: (R, N), or (1, N) for all, integers in 0..C-1.
+        label_smoothing: a number for all, or (R,) in the type of the logits.
+        out: where the losses are written, (R,), if given.
+    Returns:
+        The losses (R,), and the gradients (R, N, C), or None without ``with_grad``.
+    """
+    xp = array_module(logits)
+    replicas, count, classes = logits.shape
+    own = xp.arange(replicas)[:, None], xp.arange(count), labels
+    shifted = logits - logits.max(axis=2, keepdims=True)
+    grad = xp.exp(shifted)
+    totals = grad.sum(axis=2, keepdims=True)  # (R, N, 1)
+    logs = xp.log(totals)[..., 0]
+    losses = logs - shifted[own]
+    apart = getattr(label_smoothing, "ndim", 0) == 1
+    share = label_smoothing[:, None] if apart else label_smoothing  # (R, 1)
+    if apart or share:
+        smooth = (1 - share) * losses + share * (logs - shifted.mean(axis=2))
+        # Without smoothing the sum stays out: 0 times the infinity of a class that is ruled out would be NaN.
+        losses = xp.where(share > 0, smooth, losses) if apart else smooth
+    found = copy_into(losses.mean(axis=1), out)
+    if not with_grad:
+        return found, None
+    grad /= totals
+    if apart or share:
+        grad -= (share[..., None] if apart else share) / classes
+    grad[own] -= 1 - share
+    grad /= count
+    return found, grad

@@ -72,3 +72,22 @@ FOR_TYPES(
     (const T* __restrict__ logits, const long long* __restrict__ labels, T* __restrict__ grad, T* losses, int* arrived,
      T* __restrict__ mean, long long rows, int classes, T smoothing),
     (logits, labels, grad, losses, arrived, mean, rows, classes, smoothing))
+
+// Of replicas, one along y: with labels of its own or, where `apart` is 0, those of all; by its own smoothing, where there
+// is a pointer.
+template <class T>
+__device__ void cross_entropy_each(
+    const T* logits, const long long* labels, T* grad, T* losses, int* arrived, T* means, long long rows, int classes,
+    int apart, const T* smoothing_at, T smoothing
+) {
+    const long long replica = blockIdx.y, first = replica * rows;
+    cross_entropy<T>(
+        logits + first * classes, apart ? labels + first : labels, grad ? grad + first * classes : grad, losses + first,
+        arrived + replica, means + replica, rows, classes, smoothing_at ? smoothing_at[replica] : smoothing
+    );
+}
+FOR_TYPES(
+    cross_entropy_each,
+    (const T* __restrict__ logits, const long long* __restrict__ labels, T* __restrict__ grad, T* losses, int* arrived,
+     T* __restrict__ means, long long rows, int classes, int apart, const T* __restrict__ smoothing_at, T smoothing),
+    (logits, labels, grad, losses, arrived, means, rows, classes, apart, smoothing_at, smoothing))
