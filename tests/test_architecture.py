@@ -225,7 +225,7 @@ def test_imports_go_down(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_cupy_and_device_names_stay_in_the_backend(path: Path) -> None:
-    if part_of(path) == "backend" or path.name == "nccl.py":
+    if part_of(path) == "backend":
         return
     assert not {name for name in imports(path) if name.split(".")[0] in ("cupy", "cupyx", "cupy_backends")}
     for node in walk(path):

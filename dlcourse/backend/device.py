@@ -81,6 +81,10 @@ class Backend:
         """What times each launch of a step whose parameters have that type; None on a CPU, which has no launches."""
         return None
 
+    def communicator(self, size: int, rank: int) -> Any:
+        """What sums arrays of the ranks' devices, of which there are ``size``; None on a CPU, whose arrays MPI sums."""
+        return None
+
     def free_idle_memory(self) -> None:
         """Give back the device's memory that is held for later."""
 

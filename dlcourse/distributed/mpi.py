@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from dlcourse.backend import determinism
+from dlcourse.backend import determinism, device
 from dlcourse.backend.collectives import Group
 from dlcourse.backend.device import Array
 from dlcourse.errors import DlcourseError
@@ -65,9 +65,7 @@ class MPIGroup(Group):
 
     def _on_gpus(self, array: Array) -> Array:
         if self._nccl is None:
-            from dlcourse.distributed.nccl import communicator
-
-            self._nccl = communicator(self)
+            self._nccl = device.of(array).communicator(self.size, self.rank)
         self._nccl.all_reduce(array, array)
         return array
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend import device
-from dlcourse.backend.cuda import graph, pools, staging, timing
+from dlcourse.backend.cuda import graph, nccl, pools, staging, timing
 from dlcourse.backend.device import Array, Backend
 
 
@@ -38,6 +38,9 @@ class CudaBackend(Backend):
 
     def launch_timer(self, dtype: np.dtype) -> timing.LaunchTimer:
         return timing.LaunchTimer(self, dtype)
+
+    def communicator(self, size: int, rank: int) -> Any:
+        return nccl.communicator(size, rank)
 
     def free_idle_memory(self) -> None:
         pools.release_closed()

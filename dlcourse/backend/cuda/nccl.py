@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from dlcourse.backend.collectives import Group
 from dlcourse.errors import DeviceError
 
 
-def communicator(group: Group) -> Any:
+def communicator(size: int, rank: int) -> Any:
     """What sums arrays of the current GPUs of all ranks; they find each other by MPI.
 
     Raises:
@@ -20,4 +19,4 @@ def communicator(group: Group) -> Any:
             "several ranks on GPUs need NCCL, which CuPy cannot load: pip install nvidia-nccl-cu12 (or -cu13, as "
             "your CuPy is built), or compute with --device cpu"
         )
-    return NCCLBackend(group.size, group.rank, use_mpi=True)
+    return NCCLBackend(size, rank, use_mpi=True)
