@@ -1,25 +1,22 @@
 """AlternatingStep: one step of a model whose parts move in turn, each by an objective and an optimizer of its own."""
 
 import contextlib
-import functools
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from dlcourse.autograd import FlatParameters, Tensor
-from dlcourse.backend import capture, random
+from dlcourse.backend import random
 from dlcourse.backend.device import Array
 from dlcourse.errors import ArgumentError, ArgumentTypeError
-from dlcourse.training.host_state import HostState
-from dlcourse.training.joint_optimizer import JointOptimizer
+from dlcourse.training.joint_step import JointStep
 from dlcourse.training.step import TrainStep
 
 __all__ = ["AlternatingStep"]
 
 
-class AlternatingStep:
+class AlternatingStep(JointStep):
     """One update of each of a model's players, one after another: ``loss = step(x, y)``.
 
         for each player p, in the order of model.players:
@@ -56,8 +53,6 @@ class AlternatingStep:
 
     swa = None
 
-    loss_shape = ()
-
     def __init__(
         self,
         model: Any,
@@ -78,48 +73,12 @@ class AlternatingStep:
             raise ArgumentError(
                 f"AlternatingStep: expected an optimizer for each of {', '.join(players)}, by these names, got {came}"
             )
-        self.model, self.schedule = model, schedule
+        self.schedule = schedule
         by_group = group_schedules or {}
         self.players = {
             name: _PlayerStep(model, name, optimizers[name], schedule, by_group.get(name), settings) for name in players
         }
-        self._steps = list(self.players.values())
-        self.optimizer: Any = JointOptimizer([each.optimizer for each in self._steps])
-        self.capture = True
-
-    def __call__(self, x: Any, y: Any) -> Tensor:
-        """Do one update of each player with the batch (x, y); returns the sum of their costs, still on the device."""
-        return Tensor(self.runner.run(self, *self.batch_of(x, y)))
-
-    def batch_of(self, x: Any, y: Any) -> tuple[Array, Array]:
-        """As of :class:`TrainStep`."""
-        return self._steps[0].batch_of(x, y)
-
-    def __getstate__(self) -> dict:
-        return {name: value for name, value in vars(self).items() if name not in ("runner", "host_state")}
-
-    @functools.cached_property
-    def runner(self) -> capture.EagerRunner:
-        """As of :class:`TrainStep`."""
-        return capture.runner(self.flat.data)
-
-    @property
-    def step(self) -> int:
-        return self._steps[0].step
-
-    @step.setter
-    def step(self, value: int) -> None:
-        for each in self._steps:
-            each.step = value
-
-    @property
-    def stream(self) -> random.Stream:
-        """Of which training the draws are."""
-        return self._steps[0].stream
-
-    @stream.setter
-    def stream(self, value: random.Stream) -> None:
-        self._steps[0].stream = value
+        super().__init__(model, list(self.players.values()))
 
     @property
     def flat(self) -> FlatParameters:
@@ -141,37 +100,9 @@ class AlternatingStep:
         """How many steps of a player overflowed float16, of the one with most of them."""
         return max(each.skipped for each in self._steps)
 
-    @property
-    def can_capture(self) -> bool:
-        """As of :class:`TrainStep`, of all players; not where their optimizers have taken unlike numbers of steps."""
-        alike = len({each.optimizer.steps for each in self._steps}) == 1
-        held = all(each.flat.holds_its_parameters() for each in self._steps)
-        return self.capture and alike and held and all(each.can_capture for each in self._steps)
-
-    def rates_at(self, step: int) -> list[float]:
-        """The learning rates of a step, those of the first player's groups first."""
-        return list(chain.from_iterable(each.rates_at(step) for each in self._steps))
-
     def lr_at(self, step: int) -> float:
         """The learning rate of a step; of several that of the first player's first group."""
         return self.rates_at(step)[0]
-
-    def begin(self) -> None:
-        """As of :class:`TrainStep`."""
-        self.optimizer.rates = self.rates_at(self.step)
-        random.begin_step(self.step, self.stream)
-
-    def settings(self) -> tuple:
-        """As of :class:`TrainStep`."""
-        parameters = chain.from_iterable(each.flat.parameters for each in self._steps)
-        progress = [each.optimizer.progress for each in self._steps]
-        return self.host_state.number, *(p.requires_grad for p in parameters), *progress
-
-    @functools.cached_property
-    def host_state(self) -> HostState:
-        """As of :class:`TrainStep`."""
-        holders = chain.from_iterable(each.holders() for each in self._steps)
-        return HostState(*holders, but=[p for each in self._steps for p in each.flat.parameters])
 
     def update(self, x: Array, y: Array, loss_buffer: Array | None = None) -> Array:
         """One update of each player with a batch on the device, see :meth:`TrainStep.update`."""
