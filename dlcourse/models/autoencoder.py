@@ -16,7 +16,8 @@ from dlcourse.models.base import Model, Scaling, flat
 from dlcourse.nn import init
 from dlcourse.nn.activation import ACTIVATIONS
 from dlcourse.nn.initializer import initializer
-from dlcourse.ops.pointwise_loss import binary_cross_entropy_with_logits, mse_loss
+from dlcourse.ops.distance_loss import mse_loss
+from dlcourse.ops.likelihood_loss import binary_cross_entropy_with_logits
 from dlcourse.registry import register
 from dlcourse.shades import black_and_white
 from dlcourse.types import Count, NonNegative

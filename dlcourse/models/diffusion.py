@@ -15,7 +15,7 @@ from dlcourse.models.base import Model, Scaling
 from dlcourse.models.denoiser import DenoisingMLP, UNet
 from dlcourse.models.noise_schedule import NoiseSchedule, ScheduleName, check_sampler
 from dlcourse.nn import Module
-from dlcourse.ops.pointwise_loss import mse_loss
+from dlcourse.ops.distance_loss import mse_loss
 from dlcourse.registry import register
 from dlcourse.types import Count, NonNegativeInt
 

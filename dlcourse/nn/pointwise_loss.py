@@ -1,4 +1,5 @@
-"""Losses of each output and its target by themselves; the equations stand in ``dlcourse/ops/pointwise_loss.py``."""
+"""Losses of each output and its target by themselves; the equations stand in ``dlcourse/ops/distance_loss.py`` and
+``likelihood_loss.py``."""
 
 from typing import Any, Literal
 
@@ -7,7 +8,7 @@ import numpy as np
 from dlcourse.autograd import Tensor
 from dlcourse.errors import UserError
 from dlcourse.nn.loss import Loss
-from dlcourse.ops import pointwise_loss as ops
+from dlcourse.ops import distance_loss, likelihood_loss
 from dlcourse.ops.embedding import one_hot
 from dlcourse.ops.reduction import Reduction, check_reduction
 from dlcourse.registry import register
@@ -47,7 +48,7 @@ class MSELoss(Loss):
         self.reduction = reduction
 
     def forward(self, outputs: Tensor, targets: Any) -> Tensor:
-        return ops.mse_loss(outputs, targets, reduction=self.reduction)
+        return distance_loss.mse_loss(outputs, targets, reduction=self.reduction)
 
 
 @register("loss", "half_sse")
@@ -58,7 +59,7 @@ class HalfSSELoss(Loss):
     tasks = ("regression",)
 
     def forward(self, outputs: Tensor, targets: Any) -> Tensor:
-        return ops.half_sse(outputs, targets)
+        return distance_loss.half_sse(outputs, targets)
 
 
 @register("loss", "l1")
@@ -77,7 +78,7 @@ class L1Loss(Loss):
         self.reduction = reduction
 
     def forward(self, outputs: Tensor, targets: Any) -> Tensor:
-        return ops.l1_loss(outputs, targets, reduction=self.reduction)
+        return distance_loss.l1_loss(outputs, targets, reduction=self.reduction)
 
 
 @register("loss", "smooth_l1")
@@ -97,7 +98,7 @@ class SmoothL1Loss(Loss):
         self.reduction, self.beta = reduction, beta
 
     def forward(self, outputs: Tensor, targets: Any) -> Tensor:
-        return ops.smooth_l1_loss(outputs, targets, reduction=self.reduction, beta=self.beta)
+        return distance_loss.smooth_l1_loss(outputs, targets, reduction=self.reduction, beta=self.beta)
 
 
 @register("loss", "huber")
@@ -117,7 +118,7 @@ class HuberLoss(Loss):
         self.reduction, self.delta = reduction, delta
 
     def forward(self, outputs: Tensor, targets: Any) -> Tensor:
-        return ops.huber_loss(outputs, targets, self.reduction, self.delta)
+        return distance_loss.huber_loss(outputs, targets, self.reduction, self.delta)
 
 
 class BCELoss(Loss):
@@ -136,7 +137,7 @@ class BCELoss(Loss):
         self.weight, self.reduction = weight, reduction
 
     def forward(self, probabilities: Tensor, targets: Any) -> Tensor:
-        return ops.binary_cross_entropy(
+        return likelihood_loss.binary_cross_entropy(
             probabilities, targets, self.constant("weight", probabilities), reduction=self.reduction
         )
 
@@ -173,7 +174,7 @@ class BCEWithLogitsLoss(Loss):
     def forward(self, logits: Tensor, targets: Any) -> Tensor:
         if targets.dtype.kind in "iu" and targets.ndim == logits.ndim - 1:
             targets = one_hot(targets, logits.shape[-1])
-        return ops.binary_cross_entropy_with_logits(
+        return likelihood_loss.binary_cross_entropy_with_logits(
             logits,
             targets,
             self.constant("weight", logits),
@@ -203,7 +204,7 @@ class KLDivLoss(Loss):
         return f"reduction={self.kind!r}, log_target={self.log_target}"
 
     def forward(self, log_p: Tensor, targets: Any) -> Tensor:
-        return ops.kl_div(log_p, targets, reduction=self.kind, log_target=self.log_target)
+        return likelihood_loss.kl_div(log_p, targets, reduction=self.kind, log_target=self.log_target)
 
 
 @register("loss", "poisson_nll")
@@ -228,7 +229,9 @@ class PoissonNLLLoss(Loss):
         _require_range(targets, np.inf, "poisson_nll takes counts, numbers of at least 0")
 
     def forward(self, outputs: Tensor, targets: Any) -> Tensor:
-        return ops.poisson_nll_loss(outputs, targets, self.log_input, self.full, eps=self.eps, reduction=self.reduction)
+        return likelihood_loss.poisson_nll_loss(
+            outputs, targets, self.log_input, self.full, eps=self.eps, reduction=self.reduction
+        )
 
 
 class GaussianNLLLoss(Loss):
@@ -250,7 +253,7 @@ class GaussianNLLLoss(Loss):
         self.full, self.eps, self.reduction = full, eps, reduction
 
     def forward(self, outputs: Tensor, targets: Any, var: Any) -> Tensor:
-        return ops.gaussian_nll_loss(outputs, targets, var, self.full, self.eps, self.reduction)
+        return likelihood_loss.gaussian_nll_loss(outputs, targets, var, self.full, self.eps, self.reduction)
 
 
 class SoftMarginLoss(Loss):
@@ -268,7 +271,7 @@ class SoftMarginLoss(Loss):
         self.reduction = reduction
 
     def forward(self, outputs: Tensor, targets: Any) -> Tensor:
-        return ops.soft_margin_loss(outputs, targets, reduction=self.reduction)
+        return likelihood_loss.soft_margin_loss(outputs, targets, reduction=self.reduction)
 
 
 def _require_range(targets: np.ndarray, most: float, wanted: str) -> None:

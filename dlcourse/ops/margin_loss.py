@@ -14,7 +14,7 @@ from dlcourse.autograd.function import xp_of
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.ops.algebra import minimum, where
 from dlcourse.ops.distance import pairwise_distance
-from dlcourse.ops.pointwise_loss import binary_cross_entropy_with_logits
+from dlcourse.ops.likelihood_loss import binary_cross_entropy_with_logits
 from dlcourse.ops.reduction import Reduction, check_reduction, reduced
 from dlcourse.ops.targets import adds_up_by, in_type_of, labels_of, of_one_shape, on_device, weight_of
 
