@@ -28,8 +28,8 @@ def main(args: argparse.Namespace) -> int:
     import sys
 
     from dlcourse import config
+    from dlcourse.config.notes import config_notes
     from dlcourse.config.overrides import is_override
-    from dlcourse.config.rules import config_notes
     from dlcourse.errors import ConfigError, UserError
     from dlcourse.resources import is_assignment, shipped_assignments
 

@@ -90,65 +90,6 @@ def _own_tasks(cls: type, task: str) -> str:
     return ""
 
 
-def config_notes(config: Mapping[str, Any], total_steps: int | None = None) -> Iterator[str]:
-    """Warnings about a resolved config that is right, and probably not meant.
-
-    Args:
-        config: resolved.
-        total_steps: of the whole training, where the data are known.
-    """
-    yield from _chosen_by_test(config)
-    yield from _endless_warmup(config, total_steps or config["train"]["steps"])
-    yield from _scaled_loss(config)
-    yield from _more_than_one_step(config)
-    yield from _search_in_minibatches(config)
-
-
-def _more_than_one_step(config: Mapping[str, Any]) -> Iterator[str]:
-    for key in ("epochs", "steps"):
-        if (config["train"][key] or 1) > 1 and _is_closed_form(config):
-            name = config["optimizer"]["name"]
-            yield f"train.{key}: {config['train'][key]} has no effect: the optimizer {name} solves in one step"
-
-
-def _search_in_minibatches(config: Mapping[str, Any]) -> Iterator[str]:
-    name, size = config["optimizer"]["name"], config["train"]["batch_size"]
-    if size != "full" and getattr(registry.lookup("optimizer", name), "needs_closure", False):
-        yield (
-            f"train.batch_size: {size}: {name} is a method for full batches: what it learns of one batch misleads it "
-            "in the next; take batch_size: full"
-        )
-
-
-def _scaled_loss(config: Mapping[str, Any]) -> Iterator[str]:
-    if config["data"].get("normalize_target", "none") != "none" and config["loss"] is not None:
-        yield (
-            f"the loss {config['loss']['name']} is that of the standardized target, which the model learns "
-            "(data.normalize_target); metrics, plots and predictions are in the target's own unit"
-        )
-
-
-def _endless_warmup(config: Mapping[str, Any], total_steps: int | None) -> Iterator[str]:
-    warmup = (config["optimizer"].get("schedule") or {}).get("warmup")
-    if isinstance(warmup, int) and total_steps is not None and 1 < total_steps <= warmup:  # one step is a trial
-        yield (
-            f"optimizer.schedule.warmup: {warmup} steps, and the whole training has {total_steps}: it ends while the "
-            f"learning rate still grows, at {total_steps / (warmup + 1):.2g} of what the warm-up leads to; the unit is "
-            "steps, not epochs"
-        )
-
-
-def _chosen_by_test(config: Mapping[str, Any]) -> Iterator[str]:
-    chosen = {"early_stopping": "when to stop", "best": "the best weights"}
-    for section, what in chosen.items():
-        watched = config["train"][section]
-        if watched and watched["split"] == "test":
-            yield (
-                f"train.{section} chooses {what} by the test split, which spoils it: its numbers are then too good for "
-                "new data; choose by a validation split (data.split.val or data.kfold, and split: val)"
-            )
-
-
 def _task(data: Mapping[str, Any]) -> str | None:
     """What the data are for, where that is known before they are loaded."""
     if "name" not in data:
@@ -229,7 +170,7 @@ def _loss(config: Mapping[str, Any]) -> Iterator[Finding]:
         return
     if any(_of_drawn(config)):
         yield Finding(("metrics",), "judges what a model draws, and this one draws nothing; gan and vae do")
-    if config.get("loss", "") is None and "optimizer" in config and not _is_closed_form(config):
+    if config.get("loss", "") is None and "optimizer" in config and not is_closed_form(config):
         yield Finding(("loss",), f"required, but missing (valid: {', '.join(registry.names('loss'))})")
 
 
@@ -271,7 +212,7 @@ def _ensemble(config: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(
             ("data", "bootstrap"), "ensemble.bagging draws the members' samples itself; leave one of them out"
         )
-    if not bagging and "optimizer" in config and _is_closed_form(config):
+    if not bagging and "optimizer" in config and is_closed_form(config):
         name = config["optimizer"]["name"]
         yield Finding(("ensemble",), f"{name} leaves nothing to chance: all members would be one model; bagging: true")
 
@@ -338,7 +279,7 @@ def _search(config: Mapping[str, Any]) -> Iterator[Finding]:
     if config.get("ensemble"):
         yield Finding(("ensemble",), "does not combine with sweep.search; search first, then average the best")
     if search.get("pruner", "none") != "none":
-        if "name" in optimizer and _is_closed_form(config):
+        if "name" in optimizer and is_closed_form(config):
             name = optimizer["name"]
             yield Finding(("sweep", "search", "pruner"), f"{name} solves in one step: nothing to end early; none")
         elif train.get("eval_every") == 0:
@@ -362,7 +303,8 @@ def _targets(data: Mapping[str, Any]) -> Sequence[str]:
     return named if isinstance(named, list | tuple) and len(named) > 1 else ()
 
 
-def _is_closed_form(config: Mapping[str, Any]) -> bool:
+def is_closed_form(config: Mapping[str, Any]) -> bool:
+    """Whether the optimizer of a config, which names one, solves in one step."""
     return bool(getattr(registry.lookup("optimizer", config["optimizer"]["name"]), "closed_form", False))
 
 
@@ -409,7 +351,7 @@ def _listed(config: Mapping[str, Any]) -> Sequence[Any]:
 def _carried_state(config: Mapping[str, Any]) -> Iterator[Finding]:
     """A state that goes on from batch to batch: the model keeps one, and batches come one after another, whole."""
     train, model = config.get("train") or {}, (config.get("model") or {}).get("name")
-    if not train.get("carry_state") or _is_closed_form(config):
+    if not train.get("carry_state") or is_closed_form(config):
         return
     path: Path = ("train", "carry_state")
     if model and not getattr(registry.lookup("model", model), "keeps_state", False):
@@ -447,7 +389,7 @@ def _groups(optimizer: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _closed_form(config: Mapping[str, Any]) -> Iterator[Finding]:
-    if "optimizer" not in config or not _is_closed_form(config):
+    if "optimizer" not in config or not is_closed_form(config):
         return
     name = config["optimizer"]["name"]
     if config.get("precision") in ("fp16", "bf16"):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dlcourse import nn
-from dlcourse.config.rules import config_notes
+from dlcourse.config.notes import config_notes
 from dlcourse.data import Data
 from dlcourse.experiment.experiment import Experiment
 from dlcourse.metrics.class_scores import ClassScores
