@@ -1,4 +1,4 @@
-"""A step number that lies on the device, so that a captured step reads its value at each launch."""
+"""A step number and rates that lie on the device, so that a captured step reads their values at each launch."""
 
 import operator
 from dataclasses import dataclass
@@ -32,6 +32,18 @@ class DeviceCounter:
     def value(self) -> Array:
         """The number, computed on the device."""
         return self.counter + self.ahead
+
+
+class DeviceRates(list):
+    """Learning rates that lie on the device one after another: of each an array without axes.
+
+    Args:
+        array: all of them (n,), which ``array`` is.
+    """
+
+    def __init__(self, array: Array):
+        super().__init__(array[i : i + 1].reshape(()) for i in range(array.size))
+        self.array = array
 
 
 def _by_value(name: str) -> Any:

@@ -7,6 +7,7 @@ from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import optim as kernels
 from dlcourse.optim.base import Optimizer
 from dlcourse.optim.require import require_betas, require_non_negative
+from dlcourse.optim.stacked import StackedUpdate
 from dlcourse.registry import register
 from dlcourse.types import NonNegative, Probability
 
@@ -74,6 +75,12 @@ class Adam(Optimizer):
         settings = kernels.AdamSettings(*self.betas, self.eps, self.weight_decay, self.decoupled)
         moments = self.state["exp_avg"], self.state["exp_avg_sq"]
         kernels.adam_step(weight, grad, *moments, self.steps, self.lr, settings, self.flat.scaler)
+
+    def stacked_update(self) -> StackedUpdate | None:
+        if self.amsgrad:
+            return None
+        settings = *self.betas, self.eps, self.weight_decay, self.decoupled
+        return StackedUpdate(kernels.adam_step_each, ("exp_avg", "exp_avg_sq"), settings, takes_step=True)
 
     def _update_amsgrad(self, weight: Array, grad: Array) -> None:
         (beta1, beta2), step, xp = self.betas, self.step_number, array_module(weight)

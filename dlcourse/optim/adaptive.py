@@ -7,6 +7,7 @@ from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import optim as kernels
 from dlcourse.optim.base import Optimizer
 from dlcourse.optim.require import require, require_non_negative
+from dlcourse.optim.stacked import StackedUpdate
 from dlcourse.registry import register
 from dlcourse.types import Fraction, NonNegative
 
@@ -61,6 +62,11 @@ class Adagrad(Optimizer):
         settings = lr, self.eps, self.weight_decay
         kernels.adagrad_step(weight, grad, self.state["sum_sq"], *settings, self.flat.scaler)
 
+    def stacked_update(self) -> StackedUpdate | None:
+        if self.lr_decay:
+            return None
+        return StackedUpdate(kernels.adagrad_step_each, ("sum_sq",), (self.eps, self.weight_decay))
+
 
 @register("optimizer", "rmsprop")
 class RMSprop(Optimizer):
@@ -114,6 +120,12 @@ class RMSprop(Optimizer):
         square_avg, velocity = self.state["square_avg"], self.state.get("velocity")
         settings = kernels.RMSpropSettings(self.alpha, self.eps, self.momentum, self.weight_decay)
         kernels.rmsprop_step(weight, grad, square_avg, velocity, self.lr, settings, self.flat.scaler)
+
+    def stacked_update(self) -> StackedUpdate | None:
+        if self.centered:
+            return None
+        settings = "velocity" in self.state, self.alpha, self.eps, self.momentum, self.weight_decay
+        return StackedUpdate(kernels.rmsprop_step_each, ("square_avg", "velocity"), settings)
 
     def _update_centered(self, weight: Array, grad: Array) -> None:
         square, mean, xp = self.state["square_avg"], self.state["grad_avg"], array_module(weight)

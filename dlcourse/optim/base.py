@@ -18,6 +18,7 @@ from dlcourse.habits import missing
 from dlcourse.optim.groups import ParamGroup, groups_in, listed, names_apart, same_naming
 from dlcourse.optim.member_update import update_member, update_unless_overflow
 from dlcourse.optim.require import require
+from dlcourse.optim.stacked import StackedUpdate
 from dlcourse.positional import PositionalCheck
 from dlcourse.registry import did_you_mean
 from dlcourse.text import call_text
@@ -279,19 +280,36 @@ class Optimizer(PositionalCheck):
             RuntimeError: parameters were moved to another device or type after this one was made.
         """
         loss = None if closure is None else self._evaluated(closure)
-        grad, scaler = self.flat.gather_grad(), self.flat.scaler
+        self.update_members(self.begin_update())
+        self.end_update()
+        return loss
+
+    def begin_update(self) -> Array:
+        """The first part of :meth:`step`: count it; returns the gradient of the whole buffer."""
+        grad = self.flat.gather_grad()
         self.steps += 1
         self.skipped = self.flat.unmoved()
         for index in self.skipped:
             self.skipped_steps[index] = self.skipped_steps.get(index, 0) + 1
+        return grad
+
+    def update_members(self, grad: Array) -> None:
+        """The second part: the update of each group."""
+        scaler = self.flat.scaler
         for member in self.members:
             if scaler is None or member.skips_overflow:
                 update_member(self, member, grad)
             else:
                 update_unless_overflow(self, member, grad, scaler)
-        self.flat.refresh_half_weights(scaler)
+
+    def end_update(self) -> None:
+        """The last part: say that the weights have changed."""
+        self.flat.refresh_half_weights(self.flat.scaler)
         self.flat.mark_changed("an optimizer's step", self.skipped)
-        return loss
+
+    def stacked_update(self) -> StackedUpdate | None:
+        """How :meth:`update` is done for the optimizers of many replicas at once; None where it is for one alone."""
+        return None
 
     @staticmethod
     def _evaluated(closure: Callable[[], Any]) -> Any:

@@ -7,6 +7,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import optim as kernels
 from dlcourse.optim.base import Optimizer
 from dlcourse.optim.require import require, require_non_negative
+from dlcourse.optim.stacked import StackedUpdate
 from dlcourse.registry import register
 from dlcourse.types import NonNegative
 
@@ -68,6 +69,12 @@ class SGD(Optimizer):
         velocity = self.state.get("velocity")
         settings = kernels.SGDSettings(self.momentum, self.nesterov, self.weight_decay)
         kernels.sgd_step(weight, grad, velocity, self.lr, settings, self.flat.scaler)
+
+    def stacked_update(self) -> StackedUpdate | None:
+        if self.elementwise:
+            return None
+        settings = "velocity" in self.state, self.momentum, self.nesterov, self.weight_decay
+        return StackedUpdate(kernels.sgd_step_each, ("velocity",), settings)
 
     def _update_dampened(self, weight: Array, grad: Array) -> None:
         velocity = self.state["velocity"]

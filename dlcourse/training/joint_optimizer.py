@@ -5,6 +5,8 @@ from itertools import chain
 from typing import Any
 
 from dlcourse.autograd.flat import FlatParameters
+from dlcourse.backend.device import Array
+from dlcourse.backend.device_counter import DeviceRates
 from dlcourse.optim.base import Optimizer
 
 
@@ -15,6 +17,8 @@ class JointOptimizer:
 
     def __init__(self, optimizers: Sequence[Optimizer]):
         self._all = optimizers
+        self.device_rates: Array | None = None
+        """:attr:`rates` as one array, where they lie on the device."""
 
     @property
     def flat(self) -> FlatParameters:
@@ -30,6 +34,7 @@ class JointOptimizer:
 
     @rates.setter
     def rates(self, values: list[Any]) -> None:
+        self.device_rates = values.array if isinstance(values, DeviceRates) else None
         left = iter(values)
         for each in self._all:
             each.rates = [next(left) for _ in each.members]

@@ -16,9 +16,10 @@ from dlcourse.autograd import Parameter, Tensor, at_once, lent, no_grad
 from dlcourse.autograd.base import array_of
 from dlcourse.autograd.graph import walk_back
 from dlcourse.autograd.replicas import Each, NotStackable, ReplicaArray, Replicas, only_own_draws
-from dlcourse.backend import random
+from dlcourse.backend import random, tracing
 from dlcourse.backend.device import Array, address
 from dlcourse.nn import Module
+from dlcourse.optim.stacked import StackedOptimizers
 from dlcourse.optim.swa_utils import running_statistics
 from dlcourse.training.stack_step import StackStep
 
@@ -78,6 +79,7 @@ class Stack:
         self._share_statistics()
         for flat, weights, grads in zip(flats, data, grad, strict=True):
             flat.move_to(weights[: len(flat)], grads[: len(flat)])
+        self.optimizers = StackedOptimizers([step.optimizer for step in self.steps], data, grad)
         for i, p in enumerate(self.parameters):
             place, shape = flats[0].slice_of(i), (len(flats), *p.shape)
             views = (ReplicaArray(_in_rows(buffer, place, shape), self.replicas) for buffer in (data, grad))
@@ -120,10 +122,19 @@ class Stack:
             step.step += 1
         return [costs[number : number + 1] for number in range(len(self))]
 
-    def update(self, batches: Sequence[tuple[Array, Array]], loss_buffer: Array | None = None) -> Array:
-        """A step of each that has begun, with batches of one shape; their costs (R,), in ``loss_buffer`` if given.
+    def update(
+        self,
+        batches: Sequence[tuple[Array, Array]],
+        loss_buffer: Array | None = None,
+        lr: Array | None = None,
+    ) -> Array:
+        """A step of each that has begun, with batches of one shape. It is not counted.
 
-        It is not counted.
+        Args:
+            loss_buffer: where the costs are written, if given.
+            lr: the learning rates (R,), where they lie on the device.
+        Returns:
+            The costs (R,).
         """
         for step in self.steps:
             step.optimizer.zero_grad()
@@ -135,8 +146,13 @@ class Stack:
         for number in self.replicas.each():
             step, loss = self.steps[number], costs[number]
             step.flat.mark_received(received)
-            if (cost := step.complete(loss)) is not loss:
+            if (cost := step.complete_gradient(loss)) is not loss:
                 costs[number] = cost
+        tracing.phase("optimizer")
+        self.optimizers.step(self.replicas, lr)
+        tracing.phase(None)
+        for step in self.steps:
+            step.finish_update()
         if loss_buffer is None or costs is loss_buffer:
             return costs
         loss_buffer[...] = costs

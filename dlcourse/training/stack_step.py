@@ -41,4 +41,4 @@ class StackStep(JointStep):
         now = random.current_step()
         for number in self.stack.replicas.each():
             random.begin_step(now, self._steps[number].stream)
-        return self.stack.update([(x, y)] * len(self._steps), loss_buffer)
+        return self.stack.update([(x, y)] * len(self._steps), loss_buffer, self.optimizer.device_rates)

@@ -221,15 +221,14 @@ class TrainStep:
         else:
             loss = self.take_gradient(x, y, loss_buffer)
             self.apply_gradient(x, y)
-        self._after_update()
+        self.finish_update()
         if loss_buffer is not None and loss is not loss_buffer:
             loss_buffer[...] = loss
         # NumPy makes a scalar of a sum of arrays without axes; a tensor always holds an array.
         return backend.array_module(loss).asarray(loss) if loss_buffer is None else loss_buffer
 
-    def complete(self, loss: Array) -> Array:
-        """What is left of a step for which :meth:`begin` was called, once its gradient is in the buffer, as of a
-        replica whose stack took it: penalties, clip, optimizer, average; but that it is not counted.
+    def complete_gradient(self, loss: Array) -> Array:
+        """Add penalties to the gradient that is in the buffer, as of a replica whose stack took it, and clip it.
 
         Args:
             loss: without penalties.
@@ -237,11 +236,11 @@ class TrainStep:
             The cost.
         """
         cost = self._penalize(loss)
-        self.apply_gradient(None, None)
-        self._after_update()
+        self._clip()
         return cost
 
-    def _after_update(self) -> None:
+    def finish_update(self) -> None:
+        """What follows the optimizer in an update: the average."""
         if len(self.flat.absent) == len(self.flat.parameters):
             raise RuntimeError(
                 "TrainStep: no parameter of the optimizer received a gradient from this loss; give the optimizer the "
@@ -302,14 +301,17 @@ class TrainStep:
         if self.optimizer.needs_closure:
             tracing.phase("optimizer")
             return self.optimizer.step(closure)
-        if self.clip_value is not None:
-            clip_grad_value_(self.flat, self.clip_value)
-        if self.clip_norm is not None:
-            clip_grad_norm(self.flat, self.clip_norm)
+        self._clip()
         tracing.phase("optimizer")
         self.optimizer.step()
         tracing.phase(None)
         return None
+
+    def _clip(self) -> None:
+        if self.clip_value is not None:
+            clip_grad_value_(self.flat, self.clip_value)
+        if self.clip_norm is not None:
+            clip_grad_norm(self.flat, self.clip_norm)
 
     def _gradients(self, x: Array, y: Array) -> Array:
         """Accumulate the gradient of the loss over the microbatches, of each this rank's part; returns the loss as an

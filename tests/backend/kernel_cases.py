@@ -61,6 +61,22 @@ def _optimizer(size: int, states: int, *settings: object) -> Maker:
     return make
 
 
+def _each_optimizer(length: int, states: int, settings: list[tuple], *step: int, lacks: int = 0) -> Maker:
+    """Of two models, in rows that are longer than their parameters.
+
+    Args:
+        lacks: of the last states so many are None.
+    """
+
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        arrays = [rng.normal(size=(len(settings), length)).astype(dtype) for _ in range(2)]
+        arrays += [np.abs(rng.normal(size=(len(settings), length))).astype(dtype) for _ in range(states - lacks)]
+        rates = rng.uniform(0.01, 0.1, len(settings)).astype(dtype)
+        return *arrays, *[None] * lacks, max(1, length - 3), *step, rates, np.array(settings, float)
+
+    return make
+
+
 def _sum_over(shape: tuple[int, ...], *axes: int) -> Maker:
     return lambda rng, dtype: (rng.normal(size=shape).astype(dtype), axes)
 
@@ -978,6 +994,19 @@ CASES: dict[str, list[Maker]] = {
     "rmsprop_step": [
         _optimizer(n, 2, 0.1, RMSpropSettings(0.99, 1e-8, 0.9, decay)) for n in (1, CHUNK) for decay in (0.0, 0.01)
     ],
+    "sgd_step_each": [
+        _each_optimizer(n, 1, [(1, 0.9, 0, 0.0), (0, 0.0, 0, 0.1), (1, 0.8, 1, 0.01)]) for n in (1, 16, CHUNK)
+    ]
+    + [_each_optimizer(48, 1, [(0, 0.0, 0, 0.0), (0, 0.0, 0, 0.1)], lacks=1)],
+    "adam_step_each": [
+        _each_optimizer(n, 2, [(0.9, 0.999, 1e-8, 0.0, 0), (0.8, 0.95, 1e-3, 0.1, 1), (0.9, 0.99, 1e-6, 0.1, 0)], step)
+        for n, step in [(1, 1), (16, 3), (CHUNK, 1000)]
+    ],
+    "adagrad_step_each": [_each_optimizer(n, 1, [(1e-10, 0.0), (1e-3, 0.1)]) for n in (1, CHUNK)],
+    "rmsprop_step_each": [
+        _each_optimizer(n, 2, [(1, 0.99, 1e-8, 0.9, 0.0), (0, 0.9, 1e-6, 0.0, 0.1)]) for n in (1, CHUNK)
+    ]
+    + [_each_optimizer(48, 2, [(0, 0.9, 1e-6, 0.0, 0.1)], lacks=1)],
     "average_step": [_optimizer(n, 0, decay) for n in (1, CHUNK) for decay in (0.0, 0.9, 1.0)],
     "clip_norm": [
         lambda rng, dtype: (rng.normal(size=CHUNK).astype(dtype), 1.0),

@@ -42,8 +42,8 @@ BUDGETS: dict[str, dict[str, Budget]] = {
     },
     "loss": {r"cross_entropy_\w+": Budget(7, 4)},
     "optim": {
-        r"(adam|rmsprop)_step_float": Budget(4, 16),
-        r"(adagrad|sgd)_step_float": Budget(2, 16),
+        r"(adam|rmsprop)_step(_each)?_float": Budget(4, 16),
+        r"(adagrad|sgd)_step(_each)?_float": Budget(2, 16),
         r"(average_step|clip)_float": Budget(4, 16),
         r"squares_float": Budget(1, 16),
         r"penalty_float": Budget(2, 16),

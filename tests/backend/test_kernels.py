@@ -26,6 +26,7 @@ WINOGRAD_TOLERANCE = 2e-5
 # parts of a sum are rounded before they are added up (a convolution's input gradient).
 HALF_TOLERANCE = {"float16": 4 * 2.0**-10, "bfloat16": 4 * 2.0**-7}
 FULL_ONLY = {
+    *("sgd_step_each", "adam_step_each", "adagrad_step_each", "rmsprop_step_each"),
     *("sgd_step", "adam_step", "adagrad_step", "rmsprop_step", "average_step", "clip_norm", "add_penalty"),
     *("philox_bits", "nearest", "cast", "unscale", "refresh_half_weights"),
 }

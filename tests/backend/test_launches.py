@@ -14,12 +14,16 @@ import pytest
 import dlcourse as dl
 from dlcourse import backend, nn, optim
 from dlcourse import functional as F
+from dlcourse.backend import random
+from dlcourse.data import Loader, Split
+from dlcourse.data.normalizer import Normalizer
 from dlcourse.models.char_rnn import CharRNN
 from dlcourse.models.cnn import CNN
 from dlcourse.models.gpt import GPT
 from dlcourse.models.mlp import MLP
 from dlcourse.models.resnet import ResNet
 from dlcourse.models.softmax import SoftmaxModel
+from dlcourse.training.stack import Stack
 
 ELSEWHERE = "not config.pluginmanager.hasplugin('tests.fake_cupy')"
 pytestmark = pytest.mark.skipif(ELSEWHERE, reason="launches are counted on the stand-in for CuPy (-p tests.fake_cupy)")
@@ -168,8 +172,6 @@ def test_a_step_launches_what_is_planned(name: str, device: str) -> None:
 @pytest.mark.parametrize("count", [1, 4])
 def test_batches_made_in_the_graph_cost_a_launch_a_step(count: int, device: str, monkeypatch) -> None:
     from dlcourse.backend.cuda import graph
-    from dlcourse.data import Loader, Split
-    from dlcourse.data.normalizer import Normalizer
 
     monkeypatch.setattr(graph, "MULTI_STEP", ((1e9, count),))
     x, y = ROWS
@@ -185,6 +187,56 @@ def test_batches_made_in_the_graph_cost_a_launch_a_step(count: int, device: str,
     for _ in range(count):
         plan += PLANS["softmax"][3]
     assert Counter(captured.graph.launches) == plan
+
+
+REPLICAS = 3
+STACKS: dict[str, tuple[Callable[[], nn.Module], type, Counter]] = {
+    "softmax": (
+        lambda: SoftmaxModel((20,), CLASSES),
+        optim.SGD,
+        # x W^T, + b; dW; db, which the stand-in sums and then copies
+        Counter({"product": 2, "iadd": 1, "sum": 1, "copy into": 1})
+        + Counter(cross_entropy_each_float=1, sgd_step_each_float=1),
+    ),
+    "mlp, one hidden layer": (
+        lambda: MLP((20,), CLASSES, [16]),
+        optim.Adam,
+        Counter({"product": 5, "iadd": 2, "sum": 2, "copy into": 2, "relu_float": 1, "relu_grad_float": 1})
+        + Counter(cross_entropy_each_float=1, adam_step_each_float=1),
+    ),
+}
+"""What a step of a stack launches, however many replicas there are."""
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_a_step_of_a_stack_launches_what_is_planned(name: str, device: str) -> None:
+    make, optimizer, plan = STACKS[name]
+    steps, draws = [], [random.Draws() for _ in range(REPLICAS)]
+    for number, own in enumerate(draws):
+        with random.drawing(own):
+            random.manual_seed(number)
+            model = make()
+            rule = optimizer(model.parameters(), lr=0.01 * (number + 1))
+            steps.append(dl.TrainStep(model, nn.CrossEntropyLoss(), rule))
+    x, y = ROWS
+    split = Split(x, y, np.arange(len(x)))
+    loader = Loader(split, Normalizer(0.0, 1.0), backend.current(), "float32", 8, 0)
+    step = Stack(steps, draws).joint
+    while step.step < 4:
+        step.runner.advance(step, loader, 1)
+    (captured,) = step.runner.graphs.values()
+    found = Counter(captured.graph.launches)
+    # A cost of each is looked at, which launches nothing on a device.
+    plan = plan + Counter(take=REPLICAS) + Counter(device_batch_rows=1, iadd=1)
+    assert (found - plan, plan - found) == (Counter(), Counter())
+
+
+def test_totals_of_stacks() -> None:
+    """The numbers to quote, with the batch and the counter that it goes by."""
+    assert {name: plan.total() + 2 for name, (*_, plan) in STACKS.items()} == {
+        "softmax": 9,
+        "mlp, one hidden layer": 17,
+    }
 
 
 def test_totals() -> None:

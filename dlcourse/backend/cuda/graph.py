@@ -19,7 +19,7 @@ from dlcourse.backend import determinism, memory, precision, random, tracing
 from dlcourse.backend.capture import EagerRunner, Step
 from dlcourse.backend.cuda.pools import SideStream, no_garbage_collection
 from dlcourse.backend.device import Array, Backend
-from dlcourse.backend.device_counter import DeviceCounter
+from dlcourse.backend.device_counter import DeviceCounter, DeviceRates
 
 WARM_UP = 2
 """Eager steps before the capture: they compile kernels, load libraries, choose algorithms and fill the memory pool."""
@@ -205,7 +205,7 @@ class CapturedSteps(EagerRunner):
         skipped_steps = dict(optimizer.skipped_steps)
         if self.graphs:  # what the steps before took of the common pool is wanted here now
             xp.get_default_memory_pool().free_all_blocks(stream=self.stream)
-        graph, numbers, groups = None, optimizer.flat.data.dtype, range(len(rates_before))
+        graph, numbers = None, optimizer.flat.data.dtype
         try:
             # No phase begins while a step is captured, and what listens to phases would wait for the device.
             with self.side.allocating(), tracing.listening_to_phases(None), no_garbage_collection():
@@ -218,7 +218,7 @@ class CapturedSteps(EagerRunner):
                     self.stream.begin_capture()
                     try:
                         for i in range(count):
-                            optimizer.rates = [rates[i, group : group + 1].reshape(()) for group in groups]
+                            optimizer.rates = DeviceRates(rates[i])
                             optimizer.steps = DeviceCounter(counter, steps - now + i)
                             random.begin_step(DeviceCounter(counter, i), step.stream)
                             if write is not None:

@@ -1,19 +1,32 @@
 """Optimizer steps, clipping and penalties on the GPU: one pass over the flat parameters each.
 
 The rate and the step number may be arrays of one element on the device: then the kernel reads them there, and a
-captured launch sees what they hold when it is replayed.
+captured launch sees what they hold when it is replayed. The steps of many models are one launch, whose blocks lie along
+x over the parameters and along y over the models.
 """
 
 from typing import Any
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import blocks_for, override, packs_of, program, step_number, type_suffix
+from dlcourse.backend.cuda.program import (
+    BLOCKS,
+    THREADS,
+    blocks_for,
+    override,
+    packs_of,
+    program,
+    step_number,
+    type_suffix,
+)
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import optim as kernels
 from dlcourse.backend.kernels import require
 from dlcourse.backend.kernels.optim import AdamSettings, RMSpropSettings, SGDSettings
 from dlcourse.backend.kernels.penalty import add_penalty as penalty_kernel
+
+MAX_ROWS = 65535
+"""Blocks that a grid may have along y."""
 
 
 def _changing(value: Any, kind: type) -> tuple:
@@ -83,6 +96,56 @@ def rmsprop_step(
     alpha, eps, momentum, weight_decay = settings
     numbers = map(kind, (alpha, 1 - alpha, eps, momentum, weight_decay))
     _over_all("rmsprop_step", (weight, grad, square_avg, velocity), *_changing(lr, kind), *numbers, scaler)
+
+
+def _over_rows(name: str, arrays: tuple[Array | None, ...], count: int, lr: Array, settings: Array, *step: Any) -> None:
+    """The kernel of that name on arrays (R, L) of one type, some of which may be None."""
+    first: Array = arrays[0]
+    rows, length = first.shape
+    name = f"{name}_{_suffix(*arrays)}"
+    require(rows <= MAX_ROWS and settings.flags.c_contiguous and lr.flags.c_contiguous)
+    blocks = min(blocks_for(packs_of(first[0])), max(1, BLOCKS // rows))
+    sizes = np.int64(length), np.int64(count)
+    args = *arrays, *sizes, *step, lr.astype(first.dtype, copy=False), settings
+    program("optim").launch(name, (blocks, rows), (THREADS,), args)
+
+
+@override(kernels.sgd_step_each)
+def sgd_step_each(weight: Array, grad: Array, velocity: Array | None, count: int, lr: Array, settings: Array) -> None:
+    _over_rows("sgd_step_each", (weight, grad, velocity), count, lr, settings)
+
+
+@override(kernels.adam_step_each)
+def adam_step_each(
+    weight: Array,
+    grad: Array,
+    exp_avg: Array,
+    exp_avg_sq: Array,
+    count: int,
+    step: int,
+    lr: Array,
+    settings: Array,
+) -> None:
+    arrays = weight, grad, exp_avg, exp_avg_sq
+    _over_rows("adam_step_each", arrays, count, lr, settings, *step_number(step))
+
+
+@override(kernels.adagrad_step_each)
+def adagrad_step_each(weight: Array, grad: Array, sum_sq: Array, count: int, lr: Array, settings: Array) -> None:
+    _over_rows("adagrad_step_each", (weight, grad, sum_sq), count, lr, settings)
+
+
+@override(kernels.rmsprop_step_each)
+def rmsprop_step_each(
+    weight: Array,
+    grad: Array,
+    square_avg: Array,
+    velocity: Array | None,
+    count: int,
+    lr: Array,
+    settings: Array,
+) -> None:
+    _over_rows("rmsprop_step_each", (weight, grad, square_avg, velocity), count, lr, settings)
 
 
 @override(kernels.average_step)

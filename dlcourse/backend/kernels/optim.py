@@ -1,10 +1,15 @@
-"""Optimizer steps: one kernel over a model's flat parameter buffer, in place.
+"""Optimizer steps: one kernel over a model's flat parameter buffer, in place, and over those of many models.
 
 All arrays are one-dimensional, of one length n and one floating-point type. The gradient is only read. Weight decay
 adds ``weight_decay * weight`` to the gradient (the L2 penalty's share), before anything else. With a loss scale (see
 ``scaling.py``) nothing is changed where the gradient overflowed, and Adam does not count that step.
+
+A kernel whose name ends in ``_each`` takes that step for each row of arrays (R, L), of which the first ``count``
+columns are parameters: R optimizers of one kind, each with its own rate in ``lr`` (R,), float64 or the weights' type,
+and its own settings, a row of ``settings`` (R, K), float64.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from dlcourse.backend.device import Array, array_module
@@ -155,3 +160,59 @@ def clip_norm(grad: Array, max_norm: float) -> Array:
     norm = xp.asarray(xp.linalg.norm(grad))
     grad *= xp.minimum(max_norm / (norm + 1e-6), 1.0)
     return norm
+
+
+def _rows(count: int, *arrays: Array | None) -> Iterator[list]:
+    """The parameters in each row of the arrays; None stays None."""
+    first: Array = arrays[0]
+    for i in range(len(first)):
+        yield [None if array is None else array[i, :count] for array in arrays]
+
+
+@kernel
+def sgd_step_each(weight: Array, grad: Array, velocity: Array | None, count: int, lr: Array, settings: Array) -> None:
+    """:func:`sgd_step` of each row. Settings: whether it has a velocity, momentum, nesterov, weight_decay."""
+    rows = zip(_rows(count, weight, grad, velocity), lr.tolist(), settings.tolist(), strict=True)
+    for (w, g, v), rate, (has_velocity, momentum, nesterov, decay) in rows:
+        sgd_step(w, g, v if has_velocity else None, rate, SGDSettings(momentum, bool(nesterov), decay))
+
+
+@kernel
+def adam_step_each(
+    weight: Array,
+    grad: Array,
+    exp_avg: Array,
+    exp_avg_sq: Array,
+    count: int,
+    step: int,
+    lr: Array,
+    settings: Array,
+) -> None:
+    """:func:`adam_step` of each row, all at one step. Settings: beta1, beta2, eps, weight_decay, decoupled."""
+    rows = zip(_rows(count, weight, grad, exp_avg, exp_avg_sq), lr.tolist(), settings.tolist(), strict=True)
+    for arrays, rate, (beta1, beta2, eps, decay, decoupled) in rows:
+        adam_step(*arrays, step, rate, AdamSettings(beta1, beta2, eps, decay, bool(decoupled)))
+
+
+@kernel
+def adagrad_step_each(weight: Array, grad: Array, sum_sq: Array, count: int, lr: Array, settings: Array) -> None:
+    """:func:`adagrad_step` of each row. Settings: eps, weight_decay."""
+    rows = zip(_rows(count, weight, grad, sum_sq), lr.tolist(), settings.tolist(), strict=True)
+    for arrays, rate, numbers in rows:
+        adagrad_step(*arrays, rate, *numbers)
+
+
+@kernel
+def rmsprop_step_each(
+    weight: Array,
+    grad: Array,
+    square_avg: Array,
+    velocity: Array | None,
+    count: int,
+    lr: Array,
+    settings: Array,
+) -> None:
+    """:func:`rmsprop_step` of each row. Settings: whether it has a velocity, alpha, eps, momentum, weight_decay."""
+    rows = zip(_rows(count, weight, grad, square_avg, velocity), lr.tolist(), settings.tolist(), strict=True)
+    for (w, g, average, v), rate, (has_velocity, *numbers) in rows:
+        rmsprop_step(w, g, average, v if has_velocity else None, rate, RMSpropSettings(*numbers))

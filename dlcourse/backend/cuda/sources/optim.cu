@@ -124,6 +124,57 @@ __device__ void rmsprop_step(
     });
 }
 
+// The same steps of many models, one along y: a row of each array, the row's rate, and its settings as doubles, in the order
+// of backend/kernels/optim.py. What a step does with blocks along x it does there.
+template <class T>
+__device__ T* row_of(T* rows, long long length) { return rows ? rows + blockIdx.y * length : rows; }
+
+template <class T>
+__device__ void sgd_step_each(
+    T* weight, const T* grad, T* velocity, long long length, long long n, const T* lr, const double* settings
+) {
+    const double* own = settings + blockIdx.y * 4;
+    sgd_step<T>(
+        row_of(weight, length), row_of(grad, length), own[0] ? row_of(velocity, length) : nullptr, n, lr + blockIdx.y,
+        (T)0, (T)own[1], own[2] != 0, (T)own[3], nullptr
+    );
+}
+
+template <class T>
+__device__ void adam_step_each(
+    T* weight, const T* grad, T* mean, T* square, long long length, long long n, const long long* step_at, long long step,
+    const T* lr, const double* settings
+) {
+    const double* own = settings + blockIdx.y * 5;
+    adam_step<T>(
+        row_of(weight, length), row_of(grad, length), row_of(mean, length), row_of(square, length), n, step_at, step,
+        lr + blockIdx.y, (T)0, own[0], own[1], (T)own[2], (T)own[3], own[4] != 0, nullptr
+    );
+}
+
+template <class T>
+__device__ void adagrad_step_each(
+    T* weight, const T* grad, T* total, long long length, long long n, const T* lr, const double* settings
+) {
+    const double* own = settings + blockIdx.y * 2;
+    adagrad_step<T>(
+        row_of(weight, length), row_of(grad, length), row_of(total, length), n, lr + blockIdx.y, (T)0, (T)own[0],
+        (T)own[1], nullptr
+    );
+}
+
+template <class T>
+__device__ void rmsprop_step_each(
+    T* weight, const T* grad, T* average, T* velocity, long long length, long long n, const T* lr, const double* settings
+) {
+    const double* own = settings + blockIdx.y * 5;
+    rmsprop_step<T>(
+        row_of(weight, length), row_of(grad, length), row_of(average, length),
+        own[0] ? row_of(velocity, length) : nullptr, n, lr + blockIdx.y, (T)0, (T)own[1], (T)(1 - own[1]), (T)own[2],
+        (T)own[3], (T)own[4], nullptr
+    );
+}
+
 template <class T>
 __device__ void average_step(T* average, const T* weight, long long n, T decay, T share) {
     map<2>([=](T a, T w) { return decay * a + share * w; }, n, average, average, weight);
@@ -201,6 +252,23 @@ FOR_TYPES(rmsprop_step,
     (T* __restrict__ weight, const T* __restrict__ grad, T* __restrict__ average, T* __restrict__ velocity, long long n,
      const T* lr_at, T lr, T alpha, T share, T eps, T momentum, T decay, const float* scaler),
     (weight, grad, average, velocity, n, lr_at, lr, alpha, share, eps, momentum, decay, scaler))
+FOR_TYPES(sgd_step_each,
+    (T* __restrict__ weight, const T* __restrict__ grad, T* __restrict__ velocity, long long length, long long n,
+     const T* __restrict__ lr, const double* __restrict__ settings),
+    (weight, grad, velocity, length, n, lr, settings))
+FOR_TYPES(adam_step_each,
+    (T* __restrict__ weight, const T* __restrict__ grad, T* __restrict__ mean, T* __restrict__ square, long long length,
+     long long n, const long long* step_at, long long step, const T* __restrict__ lr,
+     const double* __restrict__ settings),
+    (weight, grad, mean, square, length, n, step_at, step, lr, settings))
+FOR_TYPES(adagrad_step_each,
+    (T* __restrict__ weight, const T* __restrict__ grad, T* __restrict__ total, long long length, long long n,
+     const T* __restrict__ lr, const double* __restrict__ settings),
+    (weight, grad, total, length, n, lr, settings))
+FOR_TYPES(rmsprop_step_each,
+    (T* __restrict__ weight, const T* __restrict__ grad, T* __restrict__ average, T* __restrict__ velocity,
+     long long length, long long n, const T* __restrict__ lr, const double* __restrict__ settings),
+    (weight, grad, average, velocity, length, n, lr, settings))
 FOR_TYPES(average_step,
     (T* __restrict__ average, const T* __restrict__ weight, long long n, T decay, T share),
     (average, weight, n, decay, share))
