@@ -11,8 +11,9 @@ from dlcourse.training.joint_step import JointStep
 class StackStep(JointStep):
     """A :class:`~dlcourse.backend.capture.Step` of all replicas, which have their batches in common.
 
-    The cost is that of each, (R,). The rates of all are one array on the device; what is a replica's own, such as
-    random draws and the optimizer, is called for one after another, and recorded so.
+    The cost is that of each, (R,). The rates of all are one array on the device, which one update of all reads where
+    their optimizers are alike; what is a replica's own, such as a clip or an average, is called for one after another,
+    and recorded so.
 
     Args:
         stack: a :class:`~dlcourse.training.stack.Stack`.
