@@ -1,5 +1,6 @@
 """The optimizers of a stack's replicas: ordinary ones, whose updates are done for all at once where they are alike."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -65,7 +66,7 @@ class StackedOptimizers:
             lr: the learning rates (R,), where they lie on the device.
         """
         updates = self._updates()
-        if updates is None or not self._in_rows(updates):
+        if updates is None or not self._in_rows(updates[0].states):
             for number in replicas.each():
                 self._all[number].step()
             return
@@ -89,11 +90,11 @@ class StackedOptimizers:
         known = [update for update in found if update is not None]
         return known if len(known) == len(found) and len({id(update.kernel) for update in known}) == 1 else None
 
-    def _in_rows(self, updates: list[StackedUpdate]) -> bool:
+    def _in_rows(self, names: Sequence[str]) -> bool:
         """Whether weights and states lie where they were put."""
         return all(
-            each.flat.data is weights and all(each.state.get(name) is known.get(name) for name in update.states)
-            for each, weights, known, update in zip(self._all, self._weights, self._rows, updates, strict=True)
+            each.flat.data is weights and all(each.state.get(name) is known.get(name) for name in names)
+            for each, weights, known in zip(self._all, self._weights, self._rows, strict=True)
         )
 
     def _alike(self) -> bool:
@@ -114,10 +115,15 @@ class StackedOptimizers:
 
 def _is_plain(optimizer: Any) -> bool:
     """Whether a step is no more than the update of the whole buffer, as the class of that update knows it."""
-    kind = type(optimizer)
-    updating, stacking = (
-        next(each for each in kind.__mro__ if name in vars(each)) for name in ("update", "stacked_update")
-    )
-    stepping = next(each for each in kind.__mro__ if "step" in vars(each))
     whole = optimizer.members == [optimizer] and not optimizer.maximize and optimizer.flat.scaler is None
-    return whole and updating is stacking and stepping.__name__ == "Optimizer"
+    kind: Any = type(optimizer)
+    return whole and _knows_its_update(kind)
+
+
+@functools.cache
+def _knows_its_update(kind: type) -> bool:
+    """Whether one class has the update and how it is stacked, and none has a step of its own."""
+    updating, stacking, stepping = (
+        next(each for each in kind.__mro__ if name in vars(each)) for name in ("update", "stacked_update", "step")
+    )
+    return updating is stacking and stepping.__name__ == "Optimizer"
