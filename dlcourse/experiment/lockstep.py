@@ -1,4 +1,4 @@
-"""Several runs in lockstep, as one stack: each is an ordinary run in its own folder, which may go on by itself.
+"""Several runs in lockstep, as one stack: each is an ordinary run in its own folder, or a fit in memory.
 
 :class:`Lockstep` takes runs whose models can be one (:mod:`dlcourse.training.stack`) through training, evaluation and
 the end. A run that diverges, stops early, fails or ends leaves the others as they are.
@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,13 +19,54 @@ from dlcourse.data import Data, Loader, prepare
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.errors import Interrupted, named
 from dlcourse.experiment.experiment import Experiment, training_seed
-from dlcourse.experiment.training_run import Run
 from dlcourse.text import canonical
 from dlcourse.training.evaluation import Evaluator
 from dlcourse.training.stack import Stack, batches_of, output_of, signature
+from dlcourse.training.trainer import Trainer
 
 MAX_KEPT = 1 << 26
 """Bytes of outputs over a split, of all runs, that are kept from their metrics for their predictions."""
+
+
+class Member(Protocol):
+    """One of those trained in lockstep: a :class:`~dlcourse.experiment.training_run.Run` in its folder, or a
+    :class:`~dlcourse.experiment.fitting.Fit` in memory. The parts are taken in the order of the methods.
+
+    Attributes:
+        experiment: data, model, and how to step.
+        trainer: the experiment's.
+        may_choose_weights: whether other weights than the last may be taken at the end.
+    """
+
+    experiment: Experiment
+    trainer: Trainer
+
+    @property
+    def may_choose_weights(self) -> bool: ...
+
+    def join(self, count: int, clock: Callable[[], float]) -> None:
+        """Be told that ``count`` train in lockstep, and of a clock that shows the seconds of each."""
+
+    def recorded(self) -> contextlib.AbstractContextManager[None]:
+        """Inside the ``with`` block errors are written down."""
+
+    def begin(self) -> None:
+        """Before the trainer."""
+
+    def evaluates(self, callback: Any) -> bool:
+        """Whether this callback of the trainer measures the model."""
+
+    def save(self) -> None:
+        """Keep what training can go on from."""
+
+    def end(self) -> None:
+        """After the trainer: the model gets the weights that count."""
+
+    def conclude(self) -> None:
+        """Evaluate."""
+
+    def report(self) -> None:
+        """Say what came of it."""
 
 
 class SharedData:
@@ -62,7 +103,7 @@ class Together(Evaluator):
 
     def __init__(self, lockstep: "Lockstep"):
         self.lockstep = lockstep
-        self.run: Run | None = None
+        self.run: Member | None = None
 
     def measure(self, model: Any, loader: Any, metrics: Mapping[str, Any]) -> dict[str, float]:
         run, split = self._asked(model, loader)
@@ -72,7 +113,7 @@ class Together(Evaluator):
         run, split = self._asked(model, loader)
         return super().outputs(model, loader) if run is None else self.lockstep.outputs(run, split)
 
-    def _asked(self, model: Any, loader: Any) -> tuple[Run | None, str]:
+    def _asked(self, model: Any, loader: Any) -> tuple[Member | None, str]:
         """The run and the split, where it is asked about its own model while others are asked the same."""
         run = self.run
         if run is None or run not in self.lockstep.asking or model is not run.experiment.model:
@@ -90,25 +131,24 @@ class Lockstep:
     """
 
     def __init__(self) -> None:
-        self.draws: dict[Run, random.Draws] = {}
-        self.live: list[Run] = []
-        self.asking: list[Run] = []
+        self.draws: dict[Member, random.Draws] = {}
+        self.live: list[Member] = []
+        self.asking: list[Member] = []
         self._stack: Stack | None = None
-        self._members: list[Run] = []
-        self._known: dict[str, dict[Run, dict[str, float]]] = {}
+        self._members: list[Member] = []
+        self._known: dict[str, dict[Member, dict[str, float]]] = {}
         self._outputs: dict[str, _SharedOutputs] = {}
         self._averaged, self._keeps = True, False
         self._seconds, self._since = 0.0, time.perf_counter()
 
-    def add(self, run: Run, draws: random.Draws) -> None:
+    def add(self, run: Member, draws: random.Draws) -> None:
         """Take in a run that was made with these random draws, and whose evaluator is a :class:`Together` of this."""
         evaluator = run.experiment.evaluator
         assert isinstance(evaluator, Together)
         evaluator.run, self.draws[run] = run, draws
         self.live.append(run)
         for each in self.live:
-            each.checkpointing.together = len(self.live)
-        run.history.use_clock(self._clock)
+            each.join(len(self.live), self._clock)
 
     def _clock(self) -> float:
         """Seconds that count for each of the runs: a share of those that pass."""
@@ -119,7 +159,7 @@ class Lockstep:
 
     # --- the parts of a run, for all ----------------------------------------------------------------------------------
 
-    def train(self, stopped: Callable[[], int | None]) -> Iterator[tuple[Run, BaseException | None]]:
+    def train(self, stopped: Callable[[], int | None]) -> Iterator[tuple[Member, BaseException | None]]:
         """Train all to their ends; yields each that has ended, with the error that ended it.
 
         Args:
@@ -129,7 +169,7 @@ class Lockstep:
             NotStackable: the models cannot be one; no step was taken.
         """
         self._probe()
-        yield from self._for_each(list(self.live), Run.begin)
+        yield from self._for_each(list(self.live), lambda run: run.begin())
         yield from self._for_each(list(self.live), lambda run: run.trainer.begin())
         with np.errstate(all="ignore"):
             while self.live:
@@ -153,16 +193,16 @@ class Lockstep:
         except Exception as error:  # whatever a model does that means nothing to many at once
             raise NotStackable(named(error)) from error
 
-    def _advance(self) -> Iterator[tuple[Run, BaseException | None]]:
+    def _advance(self) -> Iterator[tuple[Member, BaseException | None]]:
         """One step of all, and the callbacks that are due after it."""
         runs = list(self.live)
         due = {run: run.trainer.next_calls() for run in runs}
         costs = self._recorded(runs, due) or dict(zip(runs, self._taken(runs), strict=True))
-        evaluating = [run for run in runs if any(c is run.evaluation and at <= run.trainer.step for at, c in due[run])]
+        evaluating = [run for run in runs if any(run.evaluates(c) and at <= run.trainer.step for at, c in due[run])]
         with self._ask(evaluating):
             yield from self._for_each(runs, lambda run: run.trainer.after_steps(costs[run], due[run]))
 
-    def _recorded(self, runs: list[Run], due: Mapping[Run, Sequence[tuple[int, Any]]]) -> dict[Run, Array]:
+    def _recorded(self, runs: list[Member], due: Mapping[Member, Sequence[tuple[int, Any]]]) -> dict[Member, Array]:
         """The costs of as many steps as a device that records them takes at once, up to the next that a callback is
         due after; none where the runs have not their batches in common, or are at different steps."""
         trainer, start = runs[0].trainer, runs[0].trainer.step
@@ -176,7 +216,7 @@ class Lockstep:
         costs: Any = step.runner.advance(step, trainer.loader, end - start)
         return {run: costs[:, number] for number, run in enumerate(runs)}
 
-    def _taken(self, runs: list[Run]) -> list[Array]:
+    def _taken(self, runs: list[Member]) -> list[Array]:
         """The costs of one step of each."""
         made: dict[tuple[int, int], Any] = {}
         batches = []
@@ -188,19 +228,23 @@ class Lockstep:
             batches.append(made[key])
         return self.stack_of(runs).step(batches)
 
-    def _close(self, ended: list[Run]) -> Iterator[tuple[Run, BaseException | None]]:
+    def _close(self, ended: list[Member]) -> Iterator[tuple[Member, BaseException | None]]:
         """Take runs that are done to their ends."""
         if not ended:
             return
 
-        def finish(run: Run) -> None:
+        def finish(run: Member) -> None:
             try:
                 run.trainer.call("finish")
             finally:
                 run.trainer.call("close")
 
         yield from self._for_each(ended, finish)
-        for part, averaged in ((Run.end, True), (Run.conclude, False)):
+        parts: list[tuple[Callable[[Member], None], bool]] = [
+            (lambda run: run.end(), True),
+            (lambda run: run.conclude(), False),
+        ]
+        for part, averaged in parts:
             still = [run for run in ended if run in self.live]
             with self._ask(still, averaged, keeps=all(map(_keeps_its_weights, still))):
                 yield from self._for_each(still, part)
@@ -210,7 +254,9 @@ class Lockstep:
             self._leave(run)
             yield run, None
 
-    def _for_each(self, runs: Sequence[Run], part: Callable[[Run], Any]) -> Iterator[tuple[Run, BaseException | None]]:
+    def _for_each(
+        self, runs: Sequence[Member], part: Callable[[Member], Any]
+    ) -> Iterator[tuple[Member, BaseException | None]]:
         """A part of each run, with its own draws; yields those that an error ended."""
         for run in runs:
             try:
@@ -222,7 +268,7 @@ class Lockstep:
                 self._leave(run)
                 yield run, error
 
-    def _leave(self, run: Run) -> None:
+    def _leave(self, run: Member) -> None:
         """Let go of a run that has ended."""
         self.live.remove(run)
         del self.draws[run]
@@ -235,7 +281,7 @@ class Lockstep:
         for run in self.live:
             try:
                 with random.drawing(self.draws[run]), run.recorded():
-                    run.checkpointing.save(run.trainer)
+                    run.save()
                     raise Interrupted(f"interrupted after step {run.trainer.step}; a checkpoint is written", number)
             except Interrupted as error:
                 first = first or error
@@ -248,7 +294,7 @@ class Lockstep:
     # --- evaluation ---------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _ask(self, runs: list[Run], averaged: bool = True, keeps: bool = False) -> Iterator[None]:
+    def _ask(self, runs: list[Member], averaged: bool = True, keeps: bool = False) -> Iterator[None]:
         """Inside the ``with`` block these runs evaluate, each when its turn comes; what one asks is answered for all.
 
         Args:
@@ -264,13 +310,13 @@ class Lockstep:
             if not keeps:
                 self._outputs.clear()
 
-    def measured(self, run: Run, split: str) -> dict[str, float]:
+    def measured(self, run: Member, split: str) -> dict[str, float]:
         """The metrics of a run on a split; those of the others are measured with them."""
         if run not in self._known.get(split, {}):
             self._known[split] = self._measure(split)
         return self._known[split].pop(run)
 
-    def _measure(self, split: str) -> dict[Run, dict[str, float]]:
+    def _measure(self, split: str) -> dict[Member, dict[str, float]]:
         runs = [run for run in self.asking if run in self.live and split in run.experiment.loaders]
         for run in runs:
             for metric in run.experiment.metrics.values():
@@ -288,14 +334,14 @@ class Lockstep:
             self._outputs[split] = _SharedOutputs(runs, iter(kept))
         return {run: {label: metric.compute() for label, metric in run.experiment.metrics.items()} for run in runs}
 
-    def outputs(self, run: Run, split: str) -> Iterator[tuple[Any, Any, Any]]:
+    def outputs(self, run: Member, split: str) -> Iterator[tuple[Any, Any, Any]]:
         """The outputs and targets of a run over a split, without the inputs; those of the others are kept for them."""
         if split not in self._outputs or run not in self._outputs[split].runs:
             runs = [each for each in self.asking if each in self.live and split in each.experiment.loaders]
             self._outputs[split] = _SharedOutputs(runs, self._forward(runs, split))
         return self._outputs[split].of(run)
 
-    def _forward(self, runs: list[Run], split: str) -> Iterator[list[tuple[Run, Array, Array]]]:
+    def _forward(self, runs: list[Member], split: str) -> Iterator[list[tuple[Member, Array, Array]]]:
         """Batch by batch the outputs and targets of each run, in the targets' own units."""
         stack, loaders = self.stack_of(runs), [run.experiment.loaders[split] for run in runs]
         with contextlib.ExitStack() as averages:
@@ -314,7 +360,7 @@ class Lockstep:
 
     # --- the stack ----------------------------------------------------------------------------------------------------
 
-    def stack_of(self, runs: list[Run]) -> Stack:
+    def stack_of(self, runs: list[Member]) -> Stack:
         """The stack of exactly these runs; another one is made where some have left."""
         if self._stack is None or runs != self._members:
             self._stack = Stack([run.trainer.train_step for run in runs], [self.draws[run] for run in runs])
@@ -325,11 +371,11 @@ class Lockstep:
 class _SharedOutputs:
     """The outputs of several runs over a split: computed as far as one wants them, kept until the others do."""
 
-    def __init__(self, runs: Sequence[Run], batches: Iterator[list[tuple[Run, Array, Array]]]):
+    def __init__(self, runs: Sequence[Member], batches: Iterator[list[tuple[Member, Array, Array]]]):
         self.runs, self._batches = set(runs), batches
-        self._kept: list[dict[Run, tuple[Array, Array]]] = []
+        self._kept: list[dict[Member, tuple[Array, Array]]] = []
 
-    def of(self, run: Run) -> Iterator[tuple[None, Array, Array]]:
+    def of(self, run: Member) -> Iterator[tuple[None, Array, Array]]:
         """Those of a run, once."""
         self.runs.remove(run)
         for index in itertools.count():
@@ -342,13 +388,13 @@ class _SharedOutputs:
                 yield None, *self._kept[index].pop(run)
 
 
-def _keeps_its_weights(run: Run) -> bool:
+def _keeps_its_weights(run: Member) -> bool:
     """Whether the last weights are those that are measured at the end and then written."""
     step = run.trainer.train_step
-    return step.ema is None and step.swa is None and run.stopping is None
+    return step.ema is None and step.swa is None and not run.may_choose_weights
 
 
-def _restored(run: Run, loader: Any, output: Array, target: Array) -> tuple[Run, Array, Array]:
+def _restored(run: Member, loader: Any, output: Array, target: Array) -> tuple[Member, Array, Array]:
     if loader.targets is None:
         return run, output, target
     return run, loader.targets.restore(output), loader.targets.restore(target)

@@ -1,7 +1,7 @@
 """One run in its folder: callbacks put together, training, the last evaluation, and what is written about it."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dlcourse.backend import collectives, memory, tracing
@@ -178,7 +178,25 @@ class Run:
             self._fail(full)
             raise full from error
 
-    # The parts of :meth:`run`: a stack of runs takes each for all of them.
+    # The parts of :meth:`run`: a stack of runs takes each for all of them, see ``Member`` in lockstep.py.
+
+    @property
+    def may_choose_weights(self) -> bool:
+        """Whether the best weights may be taken at the end instead of the last."""
+        return self.stopping is not None
+
+    def join(self, count: int, clock: Callable[[], float]) -> None:
+        """Train in lockstep with others, ``count`` in all, by a clock that shows the seconds of each."""
+        self.checkpointing.together = count
+        self.history.use_clock(clock)
+
+    def evaluates(self, callback: Any) -> bool:
+        """Whether this callback of the trainer measures the model."""
+        return callback is self.evaluation
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        self.checkpointing.save(self.trainer)
 
     def begin(self) -> None:
         """Before the trainer."""

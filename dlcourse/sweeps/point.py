@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -15,9 +15,10 @@ import numpy as np
 
 from dlcourse.config import Config, from_mapping
 from dlcourse.errors import BusyError, CheckpointError, DivergenceError, DlcourseError, named
-from dlcourse.experiment import Options, fit, resume_run, run
+from dlcourse.experiment import Options, fit_all, resume_run, run
 from dlcourse.experiment.runner import new_run
 from dlcourse.signals import handle_termination
+from dlcourse.streams import show
 from dlcourse.sweeps import resample
 from dlcourse.sweeps.folder import ARRAYS, FINISHED, free_place, known_result
 from dlcourse.sweeps.processes import Event, Pool, Steering
@@ -40,10 +41,12 @@ class Resampling:
     Attributes:
         seeds: of the training sets.
         inputs: where the fits are compared, as nested lists; None for estimators.
+        at_once: how many fits are trained as one model.
     """
 
     seeds: list[int]
     inputs: list[Any] | None
+    at_once: int = 1
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def execute(task: Task, judge: Judge | None = None) -> dict[str, Any]:
     try:
         _run(task, judge)
         if task.resampling is not None:
-            more["resample"] = _resample(task, task.resampling)
+            more["resample"] = resampled(task, task.resampling)
     except Exception as error:  # a point that fails does not stop the others, whatever is wrong with it
         return outcome_of(task.folder, error)
     return outcome_of(task.folder) | more
@@ -222,11 +225,16 @@ def _run_once(task: Task, start: Start, judge: Judge | None) -> None:
     run(task.config, device=task.device, folder=task.folder, quiet=True, plots=False)
 
 
-def _resample(task: Task, resampling: Resampling) -> dict[str, Any]:
-    fit_one: Callable[[Mapping[str, Any]], Any] = functools.partial(fit, device=task.device)
+def resampled(task: Task, resampling: Resampling) -> dict[str, Any]:
+    """What the fits to training sets drawn anew say, as in ``sweep.json``; their arrays go into the point's folder."""
+
+    def note(text: str) -> None:
+        show(f"dlcourse: note: {task.folder}: {text}", sys.stderr)
+
+    every = functools.partial(fit_all, device=task.device, at_once=resampling.at_once, note=note)
     if resampling.inputs is None:
-        return resample.estimators(task.config.data, resampling.seeds, fit_one)
-    record, arrays = resample.curves(task.config.data, resampling.seeds, np.asarray(resampling.inputs), fit_one)
+        return resample.estimators(task.config.data, resampling.seeds, every)
+    record, arrays = resample.curves(task.config.data, resampling.seeds, np.asarray(resampling.inputs), every)
     content = npz({name: array.astype(np.float32) for name, array in arrays.items()})
     write_bytes(Path(task.folder) / ARRAYS, content)
     return record

@@ -4,7 +4,7 @@ Nothing is written for a single fit: R of them take about as long as the arithme
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,8 +18,9 @@ from dlcourse.sweeps.statistics import decompose, estimator_errors
 MAX_INPUTS = 200
 """How many inputs the fits are compared at."""
 
-Fit = Callable[[Mapping[str, Any]], Any]
-"""``experiment.fit``: a resolved config to an object with ``model``, ``estimates`` and ``experiment``."""
+FitAll = Callable[[Sequence[Mapping[str, Any]]], Iterable[Any]]
+"""``experiment.fit_all``: of each resolved config an object with ``model``, ``estimates`` and ``experiment``, or a
+DivergenceError."""
 
 
 def seeds(seed: int, count: int) -> list[int]:
@@ -53,7 +54,7 @@ def with_data_seed(config: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
 
 def curves(
-    config: Mapping[str, Any], data_seeds: Sequence[int], x: np.ndarray, fit: Fit
+    config: Mapping[str, Any], data_seeds: Sequence[int], x: np.ndarray, fit_all: FitAll
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Fit a regression to every training set and take its squared error apart, see
     :func:`~dlcourse.sweeps.statistics.decompose`.
@@ -62,7 +63,7 @@ def curves(
         config: a resolved config.
         data_seeds: one for each training set.
         x: where the fits are compared, (M, *in_shape).
-        fit: ``experiment.fit``.
+        fit_all: ``experiment.fit_all``.
     Returns:
         The splits as in ``sweep.json``, and the arrays ``outputs`` (R, M, K) and ``curve`` (M, K).
     Raises:
@@ -71,7 +72,7 @@ def curves(
     outputs, fitted_seeds = [], []
     curve: Any = None
     noise: Any = None
-    for seed, fitted in _fits(config, data_seeds, fit):
+    for seed, fitted in _fits(config, data_seeds, fit_all):
         dataset = fitted.experiment.data.dataset
         if curve is None:
             curve, noise = np.asarray(dataset.curve(x), dtype=float), float(dataset.noise)
@@ -88,7 +89,7 @@ def fresh_targets(curve: np.ndarray, noise: float, data_seeds: Sequence[int]) ->
     return curve + noise * np.stack(draws)
 
 
-def estimators(config: Mapping[str, Any], data_seeds: Sequence[int], fit: Fit) -> dict[str, Any]:
+def estimators(config: Mapping[str, Any], data_seeds: Sequence[int], fit_all: FitAll) -> dict[str, Any]:
     """Estimate from every sample and hold bias, variance and mean squared error of each estimator against the truth
     and against what the model's ``theory`` says of them.
 
@@ -96,7 +97,7 @@ def estimators(config: Mapping[str, Any], data_seeds: Sequence[int], fit: Fit) -
         ``{"fits": R, "estimates": {name: {"truth", "bias", "variance", "mse", "se", "theory"}}}``, where ``theory`` has
         bias, variance and mse by the formulas, or is None where the model knows none.
     """
-    fits = [fitted for _, fitted in _fits(config, data_seeds, fit)]
+    fits = [fitted for _, fitted in _fits(config, data_seeds, fit_all)]
     model, data = fits[0].model, fits[0].experiment.data
     truth = data.dataset.true_parameters
     targets = getattr(model, "estimated", {name: name for name in fits[0].estimates})
@@ -115,15 +116,14 @@ def estimators(config: Mapping[str, Any], data_seeds: Sequence[int], fit: Fit) -
     return {"fits": len(fits), "estimates": found}
 
 
-def _fits(config: Mapping[str, Any], data_seeds: Sequence[int], fit: Fit) -> Iterator[tuple[int, Any]]:
+def _fits(config: Mapping[str, Any], data_seeds: Sequence[int], fit_all: FitAll) -> Iterator[tuple[int, Any]]:
     """One fit for each seed; those that diverge are left out, and counted by what is missing from ``fits``."""
     last: DivergenceError | None = None
     count = 0
-    for seed in data_seeds:
-        try:
-            fitted = fit(with_data_seed(config, seed))
-        except DivergenceError as error:
-            last = error
+    configs = [with_data_seed(config, seed) for seed in data_seeds]
+    for seed, fitted in zip(data_seeds, fit_all(configs), strict=True):
+        if isinstance(fitted, DivergenceError):
+            last = fitted
             continue
         count += 1
         yield seed, fitted

@@ -279,7 +279,9 @@ def _say_plan(config: Config, points: Sequence[Point], device: str | None, stack
         if _together(config, points, chosen, stack):
             log("stacked: the points are solved together, without run folders")
         elif stack:
-            found = plan([point.config for point in points], chosen, SharedData(), config.data["sweep"]["resample"])
+            found = plan(
+                [point.config for point in points], chosen, SharedData(), config.data["sweep"]["resample"] or 0
+            )
             for line in found.lines([point.id for point in points]):
                 log(line)
 

@@ -54,11 +54,15 @@ class Plan:
         groups: their indices.
         sizes: bytes that a replica of each group takes, about.
         alone: of the other points, why each runs by itself.
+        fits: how many of a point's fits to training sets drawn anew are trained as one model, where they can be.
+        single_fits: of the other points, why these fits are made one after another.
     """
 
     groups: list[list[int]] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     alone: dict[int, str] = field(default_factory=dict)
+    fits: dict[int, int] = field(default_factory=dict)
+    single_fits: dict[int, str] = field(default_factory=dict)
 
     def lines(self, names: Sequence[str]) -> Iterator[str]:
         """What it is, in words.
@@ -73,13 +77,27 @@ class Plan:
         for group, size in zip(self.groups, self.sizes, strict=True):
             ends, bytes_ = f"{names[group[0]]} to {names[group[-1]]}", format_bytes(len(group) * size)
             yield f"  {ends}: {len(group)} points, about {bytes_}"
-        by_reason: dict[str, list[int]] = defaultdict(list)
-        for index, reason in self.alone.items():
-            by_reason[reason].append(index)
-        for reason, indices in by_reason.items():
-            shown = ", ".join(names[index] for index in indices[:3]) + (", ..." if len(indices) > 3 else "")
+        for reason, indices in _by_value(self.alone):
             verb = "run by themselves" if len(indices) > 1 else "runs by itself"
-            yield f"{len(indices)} of {len(names)} points {verb} ({shown}): {reason}"
+            yield f"{len(indices)} of {len(names)} points {verb} ({_shown(indices, names)}): {reason}"
+        for count, indices in _by_value(self.fits):
+            of = f"{len(indices)} of {len(names)} points ({_shown(indices, names)})"
+            yield f"fits to training sets drawn anew of {of}: stacked, up to {count} at once"
+        for reason, indices in _by_value(self.single_fits):
+            of = f"{len(indices)} of {len(names)} points ({_shown(indices, names)})"
+            yield f"fits to training sets drawn anew of {of}: one after another: {reason}"
+
+
+def _by_value(found: Mapping[int, Any]) -> list[tuple[Any, list[int]]]:
+    """Each value with the points that have it."""
+    indices: dict[Any, list[int]] = defaultdict(list)
+    for index, value in found.items():
+        indices[value].append(index)
+    return list(indices.items())
+
+
+def _shown(indices: Sequence[int], names: Sequence[str]) -> str:
+    return ", ".join(names[index] for index in indices[:3]) + (", ..." if len(indices) > 3 else "")
 
 
 def unsupported_reason(config: Mapping[str, Any], device: Backend) -> str | None:
@@ -105,22 +123,20 @@ def unsupported_reason(config: Mapping[str, Any], device: Backend) -> str | None
     return None if found is None else f"train.{found} is taken by each model alone"
 
 
-def plan(configs: Sequence[Config], device: Backend, shared: SharedData, resampled: Any = False) -> Plan:
+def plan(configs: Sequence[Config], device: Backend, shared: SharedData, resamples: int = 0) -> Plan:
     """Put points into groups that can be one model, and that fit into memory.
 
     Args:
         configs: of the points.
         device: where they would run.
         shared: has the data, which are loaded to see the models' sizes.
-        resampled: true where each point is fitted to resamples of the data beside.
+        resamples: to how many training sets drawn anew each point is fitted beside.
     """
     found, keys = Plan(), defaultdict(list)
     describe = functools.cache(functools.partial(_describe, shared))
     sizes: dict[Any, int] = {}
     for index, config in enumerate(configs):
         reason = unsupported_reason(config.data, device)
-        if reason is None and resampled:
-            reason = "sweep.resample fits each point to many training sets"
         if reason is None:
             try:
                 kind, size = describe(_Described(config))
@@ -128,13 +144,23 @@ def plan(configs: Sequence[Config], device: Backend, shared: SharedData, resampl
                 reason = f"its model cannot be looked at: {named(error)}"
         if reason is not None:
             found.alone[index] = reason
+            if resamples:
+                found.single_fits[index] = reason
             continue
         keys[_key(config.data, kind, device)].append(index)
         sizes[index] = size
     left = memory.available() if device.is_host else device.free_bytes()
+    for index, size in sizes.items() if resamples else ():
+        model, most = configs[index].data["model"]["name"], _fitting(left, size)
+        if getattr(registry.lookup("model", model), "adapt", Model.adapt) is not Model.adapt:
+            found.single_fits[index] = f"model {model} holds what it takes from its training set beside its weights"
+        elif most < 2:
+            found.single_fits[index] = "memory for one only"
+        else:
+            found.fits[index] = -(-resamples // -(-resamples // most))
     for indices in keys.values():
         size = max(sizes[index] for index in indices)
-        most = MAX_REPLICAS if left is None else min(MAX_REPLICAS, int(_SHARE * left // max(1, size)))
+        most = _fitting(left, size)
         if len(indices) == 1 or most < 2:
             why = f"no other point has its {_SHARED[device.is_host]}" if len(indices) == 1 else "memory for one only"
             found.alone |= dict.fromkeys(indices, why)
@@ -148,6 +174,11 @@ def plan(configs: Sequence[Config], device: Backend, shared: SharedData, resampl
             found.sizes.append(size)
             start = end
     return found
+
+
+def _fitting(left: int | None, size: int) -> int:
+    """How many replicas of so many bytes are trained as one, at most."""
+    return MAX_REPLICAS if left is None else min(MAX_REPLICAS, int(_SHARE * left // max(1, size)))
 
 
 class _Described:
@@ -215,23 +246,43 @@ class Stacking:
             log: says which points are trained together.
         """
         shared, options = SharedData(), Options(self.asked, quiet=True, plots=False)
+        resamples = max((len(task.resampling.seeds) for task in tasks if task.resampling is not None), default=0)
+        if resamples:
+            tasks = self._with_fits(tasks, names, resamples, shared, log)
         new = [index for index, task in enumerate(tasks) if task.start != "skip"]
-        resampled = any(task.resampling is not None for task in tasks)
-        found = plan([tasks[index].config for index in new], self.device, shared, resampled)
+        found = plan([tasks[index].config for index in new], self.device, shared)
         for line in found.lines([names[index] for index in new]):
             log(line)
         alone = sorted({*range(len(tasks))} - {new[i] for group in found.groups for i in group})
         for group in found.groups:
+            fitted_next: list[int] = []
             for kind, index, outcome in _group_events(tasks, [new[i] for i in group], options, shared):
                 if kind == "alone":
                     log(f"{names[index]} runs by itself: {outcome['reason']}")
                     alone.append(index)
+                elif kind == "outcome" and outcome["status"] == "done" and tasks[index].resampling is not None:
+                    fitted_next.append(index)
                 else:
                     yield kind, index, outcome
+            for index in fitted_next:  # its run is kept, the fits follow
+                yield "outcome", index, point.execute(replace(tasks[index], start="skip"))
         del shared  # the data: each of the others has its own
         again = [replace(tasks[index], start=point.start_again(tasks[index])) for index in alone]
         for kind, index, outcome in point.events(again, jobs):
             yield kind, alone[index], outcome
+
+    def _with_fits(
+        self, tasks: Sequence[Task], names: Sequence[str], resamples: int, shared: SharedData, log: Log
+    ) -> list[Task]:
+        """The tasks, told how many of their fits to training sets drawn anew are trained as one; says it."""
+        found = plan([task.config for task in tasks], self.device, shared, resamples)
+        for line in Plan(fits=found.fits, single_fits=found.single_fits).lines(names):
+            log(line)
+        told = list(tasks)
+        for index, count in found.fits.items():
+            if (resampling := tasks[index].resampling) is not None:
+                told[index] = replace(tasks[index], resampling=replace(resampling, at_once=count))
+        return told
 
 
 def _group_events(tasks: Sequence[Task], group: Sequence[int], options: Options, shared: SharedData) -> Iterator[Event]:
@@ -241,7 +292,8 @@ def _group_events(tasks: Sequence[Task], group: Sequence[int], options: Options,
     Raises:
         Interrupted: a signal came; the points that were running have written their checkpoints.
     """
-    lockstep, indices = Lockstep(), {}
+    lockstep = Lockstep()
+    indices: dict[Any, int] = {}
     with handle_termination() as request, contextlib.ExitStack() as held:
         for index in group:
             yield "started", index, {}
@@ -256,8 +308,9 @@ def _group_events(tasks: Sequence[Task], group: Sequence[int], options: Options,
             indices[run] = index
         with request.deferred(lambda number: None):
             try:
-                for run, ended_by in lockstep.train(lambda: request.received):
-                    yield "outcome", indices.pop(run), outcome_of(run.folder.path, ended_by)
+                for ended, ended_by in lockstep.train(lambda: request.received):
+                    index = indices.pop(ended)
+                    yield "outcome", index, outcome_of(tasks[index].folder, ended_by)
             except NotStackable as error:
                 for index in indices.values():
                     yield "alone", index, {"reason": str(error)}

@@ -4,7 +4,7 @@ import pytest
 from dlcourse import config
 from dlcourse.data import prepare
 from dlcourse.errors import ConfigError, DivergenceError
-from dlcourse.experiment import fit
+from dlcourse.experiment import fit, fit_all
 from dlcourse.sweeps import resample, run_sweep
 
 
@@ -34,7 +34,7 @@ def test_test_error_of_the_fits_agrees_too(make):
     seeds = resample.seeds(0, 400)
     fits = [fit(resample.with_data_seed(data, seed)) for seed in seeds]
     x = np.linspace(0, 1, 200)[:, None]  # where the data come from
-    record, _ = resample.curves(data, seeds, x, fit)
+    record, _ = resample.curves(data, seeds, x, fit_all)
     assert np.mean([each.metrics["test"]["mse"] for each in fits]) == pytest.approx(record["expected"], rel=0.05)
 
 
@@ -43,7 +43,7 @@ def test_a_line_has_the_variance_of_the_formula(make):
     data = resolved(make, data={"name": "polynomial_curve", "coefficients": [1, 2], "samples": 100, "noise": 0.5})
     data["model"] = {**data["model"], "degree": 1}
     seeds = resample.seeds(0, 400)
-    record, arrays = resample.curves(data, seeds, np.linspace(0, 1, 200)[:, None], fit)
+    record, arrays = resample.curves(data, seeds, np.linspace(0, 1, 200)[:, None], fit_all)
     assert record["variance"] == pytest.approx(0.25 * 2 / 100, rel=0.1)
     assert record["bias2"] < 0.1 * record["variance"]
     assert arrays["outputs"].shape == (400, 200, 1) and arrays["curve"].shape == (200, 1)
@@ -96,23 +96,16 @@ def test_the_truth_must_be_known(make, tmp_path):
 
 
 def test_fits_that_diverge_are_left_out_and_counted(make):
-    data, calls = resolved(make), []
+    data = resolved(make)
 
-    def fit_some(given):
-        calls.append(given)
-        if len(calls) % 2:
-            raise DivergenceError("the loss is nan")
-        return fit(given)
+    def fit_some(configs):
+        return [fit(each) if i % 2 else DivergenceError("the loss is nan") for i, each in enumerate(configs)]
 
     x = np.linspace(0, 1, 10)[:, None]
     record, arrays = resample.curves(data, resample.seeds(0, 6), x, fit_some)
     assert record["fits"] == 3 and len(arrays["outputs"]) == 3
-
-    def fit_none(given):
-        raise DivergenceError("the loss is nan")
-
     with pytest.raises(DivergenceError, match="only 0 of 6 fits"):
-        resample.curves(data, resample.seeds(0, 6), x, fit_none)
+        resample.curves(data, resample.seeds(0, 6), x, lambda configs: [DivergenceError("the loss is nan")] * 6)
 
 
 def test_resume_does_only_the_resampling_that_is_missing(make, tmp_path, monkeypatch):
@@ -125,3 +118,69 @@ def test_resume_does_only_the_resampling_that_is_missing(make, tmp_path, monkeyp
     second = run_sweep(swept, resume=first.folder, quiet=True, plots=False)
     assert [each.folder for each in second.points] == ["points/000-degree=1", "points/001-degree=3"]
     assert [row["fits"] for row in second.resample["points"]] == [5, 5]
+
+
+NET = {
+    "model": {"name": "mlp", "hidden": [6], "activation": "tanh", "dropout": 0.1},
+    "optimizer": {"name": "adam", "lr": 0.05, "schedule": {"name": "cosine"}},
+    "train": {"epochs": 4, "batch_size": 16, "ema": 0.9},
+    "precision": "float64",
+}
+
+
+def assert_same_fits(one, other):
+    for first, second in zip(one.resample["points"], other.resample["points"], strict=True):
+        assert second["id"] == first["id"]
+        for key in ("fits", "bias2", "variance", "noise", "expected", "mse"):
+            assert second[key] == pytest.approx(first[key], rel=1e-6), key
+    with np.load(one.folder / "resample.npz") as first, np.load(other.folder / "resample.npz") as second:
+        assert set(first) == set(second)
+        for name in first:
+            np.testing.assert_allclose(second[name], first[name], rtol=1e-6, atol=1e-7, err_msg=name)
+
+
+def stacked_and_not(given, tmp_path):
+    return [run_sweep(given, out=tmp_path / str(s), quiet=True, plots=False, stack=s) for s in (False, True)]
+
+
+@pytest.mark.parametrize("most", [256, 3])
+def test_stacked_fits_are_those_by_themselves(make, tmp_path, monkeypatch, capsys, most):
+    monkeypatch.setattr("dlcourse.sweeps.stacked.MAX_REPLICAS", most)
+    early = {"early_stopping": {"metric": "mse", "split": "val", "patience": 1}}
+    given = make(**NET, sweep={"grid": {"optimizer.lr": [0.01, 0.1]}, "resample": 5})
+    given["train"] = {**given["train"], **early}
+    alone, together = stacked_and_not(given, tmp_path)
+    assert_same_fits(alone, together)
+    text = (together.folder / "log.txt").read_text()
+    assert f"stacked, up to {min(most, 5)} at once" in text and "one after another" not in text
+    assert "one after another" not in capsys.readouterr().err  # nor did it turn out so later
+
+
+def test_a_stacked_fit_that_diverges_is_left_out(make):
+    net = {**NET, "optimizer": {"name": "sgd", "lr": 0.1}}
+    data = resolved(make, **net)
+    configs = [resample.with_data_seed(data, seed) for seed in resample.seeds(0, 4)]
+    configs[1] = {**configs[1], "optimizer": {**configs[1]["optimizer"], "lr": 1e300}}
+    found = list(fit_all(configs, at_once=4))
+    assert [isinstance(each, DivergenceError) for each in found] == [False, True, False, False]
+    for given, each in zip(configs, found, strict=True):
+        if not isinstance(each, DivergenceError):
+            assert each.metrics["test"]["mse"] == pytest.approx(fit(given).metrics["test"]["mse"], rel=1e-6)
+
+
+def test_fits_that_cannot_be_stacked_say_why_once(make, tmp_path):
+    given = make(optimizer={"name": "sgd", "lr": 0.1}, sweep={"grid": {"optimizer.lr": [0.1, 0.2]}, "resample": 3})
+    alone, together = stacked_and_not(given, tmp_path)
+    assert_same_fits(alone, together)
+    text = (together.folder / "log.txt").read_text()
+    assert text.count("one after another: model polynomial holds what it takes from its training set") == 1
+
+
+def test_resumed_stacked_fits(make, tmp_path, monkeypatch):
+    given = make(**NET, sweep={"grid": {"optimizer.lr": [0.01, 0.1]}, "resample": 3})
+    whole = run_sweep(given, out=tmp_path, quiet=True, plots=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(resample, "curves", lambda *_: 1 // 0)
+        first = run_sweep(given, out=tmp_path, quiet=True, plots=False, stack=True)
+    assert [each.status for each in first.points] == ["failed", "failed"]
+    assert_same_fits(whole, run_sweep(given, resume=first.folder, quiet=True, plots=False, stack=True))
