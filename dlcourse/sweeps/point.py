@@ -13,13 +13,14 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from dlcourse.backend import get
 from dlcourse.config import Config, from_mapping
 from dlcourse.errors import BusyError, CheckpointError, DivergenceError, DlcourseError, named
 from dlcourse.experiment import Options, fit_all, resume_run, run
 from dlcourse.experiment.runner import new_run
 from dlcourse.signals import handle_termination
 from dlcourse.streams import show
-from dlcourse.sweeps import resample
+from dlcourse.sweeps import closed_form, resample
 from dlcourse.sweeps.folder import ARRAYS, FINISHED, free_place, known_result
 from dlcourse.sweeps.processes import Event, Pool, Steering
 from dlcourse.tensorfile import npz
@@ -234,7 +235,17 @@ def resampled(task: Task, resampling: Resampling) -> dict[str, Any]:
     every = functools.partial(fit_all, device=task.device, at_once=resampling.at_once, note=note)
     if resampling.inputs is None:
         return resample.estimators(task.config.data, resampling.seeds, every)
-    record, arrays = resample.curves(task.config.data, resampling.seeds, np.asarray(resampling.inputs), every)
+    x = np.asarray(resampling.inputs)
+    solved = _solved(task, resampling.seeds, x)
+    record, arrays = solved or resample.curves(task.config.data, resampling.seeds, x, every)
     content = npz({name: array.astype(np.float32) for name, array in arrays.items()})
     write_bytes(Path(task.folder) / ARRAYS, content)
     return record
+
+
+def _solved(task: Task, seeds: list[int], x: np.ndarray) -> Any:
+    """What :func:`~dlcourse.sweeps.resample.curves` finds, of fits that one closed form solves together; else None."""
+    config = task.config.data
+    if closed_form.unsupported_reason(config, get(task.device or config["device"])) is not None:
+        return None
+    return closed_form.resampled([config], seeds, x)[0]

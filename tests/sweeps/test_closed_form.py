@@ -95,7 +95,10 @@ def test_resampled_points_are_solved_together_too(make, tmp_path, monkeypatch, d
     monkeypatch.setattr("dlcourse.sweeps.closed_form._BATCH", 2)
     sweep = {"grid": {"model.degree": [1, 3, 9]}, "resample": 3}
     given = make(data={**make()["data"], **data}, sweep=sweep)
-    apart, together = quietly(given, tmp_path, stack=False), quietly(given, tmp_path, stack=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("dlcourse.sweeps.point._solved", lambda *_: None)
+        apart = quietly(given, tmp_path, stack=False)
+    together = quietly(given, tmp_path, stack=True)
     assert sum(point.folder is not None for point in together.points) == by_themselves
     for one, other in zip(apart.resample["points"], together.resample["points"], strict=True):
         assert one.pop("id") == other["id"] and list(one) == list(other)[1:]
@@ -104,6 +107,9 @@ def test_resampled_points_are_solved_together_too(make, tmp_path, monkeypatch, d
     assert list(one) == list(other)
     for name in one:
         np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=1e-5)
+    in_folders = quietly(given, tmp_path, stack=False)  # the fits of each point by itself, solved together as well
+    for row, before in zip(in_folders.resample["points"], apart.resample["points"], strict=True):
+        assert list(row.values())[1:] == pytest.approx(list(before.values()), rel=1e-6)
     (together.folder / "resample.npz").unlink()
     again = run_sweep(None, resume=together.folder, quiet=True, plots=False, stack=True)
     assert again.resample == together.resample and arrays(again).keys() == one.keys()

@@ -5,7 +5,7 @@ from dlcourse import config
 from dlcourse.data import prepare
 from dlcourse.errors import ConfigError, DivergenceError
 from dlcourse.experiment import fit, fit_all
-from dlcourse.sweeps import resample, run_sweep
+from dlcourse.sweeps import closed_form, resample, run_sweep
 
 
 def resolved(make, **sections):
@@ -111,7 +111,7 @@ def test_fits_that_diverge_are_left_out_and_counted(make):
 def test_resume_does_only_the_resampling_that_is_missing(make, tmp_path, monkeypatch):
     swept = make(sweep={"grid": {"model.degree": [1, 3]}, "resample": 5})
     with monkeypatch.context() as patch:
-        patch.setattr(resample, "curves", lambda *_: 1 // 0)
+        patch.setattr(closed_form, "resampled", lambda *_: 1 // 0)
         first = run_sweep(swept, out=tmp_path, quiet=True, plots=False)
     assert [each.status for each in first.points] == ["failed", "failed"]
     assert first.points[0].metrics  # the run itself came to its end
@@ -184,3 +184,9 @@ def test_resumed_stacked_fits(make, tmp_path, monkeypatch):
         first = run_sweep(given, out=tmp_path, quiet=True, plots=False, stack=True)
     assert [each.status for each in first.points] == ["failed", "failed"]
     assert_same_fits(whole, run_sweep(given, resume=first.folder, quiet=True, plots=False, stack=True))
+
+
+def test_fits_in_closed_form_are_not_made_one_after_another(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(resample, "curves", lambda *_: 1 // 0)
+    result = run_sweep(make(sweep={"resample": 5}), out=tmp_path, quiet=True, plots=False)
+    assert result.points[0].folder == "points/000" and result.resample["points"][0]["fits"] == 5
