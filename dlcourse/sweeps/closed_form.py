@@ -205,7 +205,7 @@ def _refitted(
     (P,): whether all training sets determine the model."""
     section, seed, ridge = configs[0]["data"], configs[0]["seed"], configs[0]["optimizer"]["ridge"]
     fit = getattr(registry.lookup("model", configs[0]["model"]["name"]), _hook(configs[0]))
-    like, parts, sound = None, [], np.ones(len(configs), dtype=bool)
+    like, outputs, sound = None, np.empty(0), np.ones(len(configs), dtype=bool)
     for start in range(0, len(data_seeds), _BATCH):
         drawn = []
         for own in data_seeds[start : start + _BATCH]:
@@ -217,6 +217,9 @@ def _refitted(
         }
         y = np.stack([data.splits["train"].y for data in drawn]).astype(float)
         predicted, determined, _ = fit([config["model"] for config in configs], rows, y, ridge)
-        parts.append(predicted["there"])  # (G, M, K, P)
-        sound &= determined.all(axis=0) & np.isfinite(parts[-1]).all(axis=(0, 1, 2))
-    return like, np.ascontiguousarray(np.moveaxis(np.concatenate(parts), 3, 0)), sound
+        part = predicted["there"]  # (G, M, K, P), turned about while it is in the cache
+        if start == 0:
+            outputs = np.empty((len(configs), len(data_seeds), *part.shape[1:3]), dtype=part.dtype)
+        outputs[:, start : start + _BATCH] = np.moveaxis(part, 3, 0)
+        sound &= determined.all(axis=0) & np.isfinite(part).all(axis=(0, 1, 2))
+    return like, outputs, sound
