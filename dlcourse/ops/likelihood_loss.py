@@ -25,7 +25,7 @@ __all__ = [
     "soft_margin_loss",
 ]
 
-LEAST_LOG = -100.0
+MIN_LOG = -100.0
 """log 0 as PyTorch's binary cross-entropy has it: the loss of a sure mistake is 100, and its gradient is finite."""
 
 
@@ -36,7 +36,7 @@ class BinaryCrossEntropy(Pointwise):
     def losses(self, p: Array, t: Array) -> Array:
         xp = xp_of(p)
         with np.errstate(divide="ignore", invalid="ignore"):
-            self.log_p, self.log_q = (xp.maximum(log, LEAST_LOG) for log in (xp.log(p), xp.log1p(-p)))
+            self.log_p, self.log_q = (xp.maximum(log, MIN_LOG) for log in (xp.log(p), xp.log1p(-p)))
         return (t - 1) * self.log_q - t * self.log_p
 
     def slopes(self, p: Array, t: Array) -> tuple:
