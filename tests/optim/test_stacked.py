@@ -115,36 +115,37 @@ def test_the_same_bits_as_each_by_itself(name, device, monkeypatch):
     assert len(calls) == (STEPS if name in ALIKE else 0)
 
 
-@pytest.mark.parametrize("name", ["momentum", "adam"])
-def test_what_some_step_does_not_move_and_settings_that_change(name, device):
-    kinds = ALIKE[name]
+def assert_same_steps(kinds, prepare):
+    """Together and each by itself, after ``prepare(group, step)`` has given the gradients of a step."""
     members, others = optimizers(kinds), optimizers(kinds)
     together, replicas = stacked(members), Replicas([random.Draws() for _ in kinds])
     for step in range(STEPS):
         for group in (members, others):
-            give_gradients(group, step, but=(1,) if step == 2 else ())
-            group[0].param_groups[0]["weight_decay"] = 0.1 * step
+            prepare(group, step)
         together.step(replicas)
         for each in others:
             each.step()
     assert_same(members, others)
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam"])
+def test_what_some_step_does_not_move_and_settings_that_change(name, device):
+    def prepare(group, step):
+        give_gradients(group, step, but=(1,) if step == 2 else ())
+        group[0].param_groups[0]["weight_decay"] = 0.1 * step
+
+    assert_same_steps(ALIKE[name], prepare)
 
 
 def test_one_that_is_at_another_step_and_a_state_that_was_replaced(device):
-    kinds = ALIKE["adam"]
-    members, others = optimizers(kinds), optimizers(kinds)
-    together, replicas = stacked(members), Replicas([random.Draws() for _ in kinds])
-    for step in range(STEPS):
-        for group in (members, others):
-            give_gradients(group, step)
-            if step == 1:
-                group[0].steps = 7
-            if step == 3:
-                group[1].state["exp_avg"] = group[1].state["exp_avg"].copy()
-        together.step(replicas)
-        for each in others:
-            each.step()
-    assert_same(members, others)
+    def prepare(group, step):
+        give_gradients(group, step)
+        if step == 1:
+            group[0].steps = 7
+        if step == 3:
+            group[1].state["exp_avg"] = group[1].state["exp_avg"].copy()
+
+    assert_same_steps(ALIKE["adam"], prepare)
 
 
 def test_states_are_loaded_into_the_rows(device):
