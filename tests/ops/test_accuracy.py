@@ -160,3 +160,15 @@ def test_layer_and_group_norm_take_their_statistics_in_two_passes(offset: float,
         given = backend.current().asarray(x)
         for y in (F.layer_norm(given, 4096), F.group_norm(given, 1)):
             np.testing.assert_allclose(y.numpy(), expected, atol=2e-7 * max(10, offset))
+
+
+@pytest.mark.parametrize("ratio", [0.0, 15.0, 17.0, 1e6])
+@pytest.mark.parametrize("shape", [(131_072, 16), (8192, 64), (1024, 2048), (2003, 7)])
+def test_batch_norm_has_the_variance_of_columns_far_from_zero(
+    shape: tuple[int, int], ratio: float, device: str
+) -> None:
+    """By mean squared over variance: the sum of squares serves up to 16."""
+    x = (np.random.default_rng(2).normal(size=shape) + ratio**0.5).astype("f4")
+    given, mean, variance = map(backend.current().asarray, (x, np.zeros(shape[1], "f4"), np.zeros(shape[1], "f4")))
+    F.batch_norm(given, mean, variance, training=True, momentum=1.0)
+    np.testing.assert_allclose(backend.to_host(variance), x.astype("f8").var(0, ddof=1), rtol=1e-5)

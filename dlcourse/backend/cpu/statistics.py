@@ -15,8 +15,9 @@ BLOCK_BYTES, ROWS = 1 << 21, 1 << 10
 WIDE = 1 << 11
 """Columns from which sums down the columns are fast. A narrower matrix is read as one of fewer and longer rows."""
 
-SPREAD = 4
-"""Squared mean over variance from which a variance is not taken from the sum of squares, which drowns it."""
+SPREAD = 16
+"""Squared mean over variance from which a variance is not taken from the sum of squares, which drowns it: up to there
+its relative error is some 1e-6 (1e-5 of 1,024 rows). Of ResNet-20's 19 batch norms eight pass 4, and none 16."""
 
 
 def statistics(x: Array) -> tuple[Array, Array]:
