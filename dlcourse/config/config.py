@@ -30,6 +30,9 @@ from dlcourse.text import flatten, leading_comment, without_figures
 LENGTHENING = ("train.epochs", "train.steps", "train.early_stopping.patience")
 """What may be raised when a run is resumed: it changes when training ends, not what a step does."""
 
+CHANGEABLE = ("train.checkpoint_every",)
+"""What may become anything when a run is resumed: it changes nothing that a run computes."""
+
 _TRAINING = "train.checkpoint_every", "train.watch", "train.samples"
 BESIDE = (*LENGTHENING, *_TRAINING, "name", "device", "plugins", "attacks", "logging")
 """Paths that make no difference to what a step does. Of component files the content counts, not the place: a run knows

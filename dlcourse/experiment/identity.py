@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse.config import Config
-from dlcourse.config.config import BESIDE, FILES, LENGTHENING, config_hash, settings
+from dlcourse.config.config import BESIDE, CHANGEABLE, FILES, LENGTHENING, config_hash, settings
 from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data
 from dlcourse.data.fingerprint import differences, fingerprint
@@ -90,14 +90,17 @@ def _same_file(path: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
 
 
 def extend(config: Config, overrides: Overrides) -> Config:
-    """The config of a run that is resumed to go on for longer.
+    """The config of a run that is resumed to go on for longer, or with checkpoints at other steps.
 
     Raises:
         ConfigError: something else is to change, or the run is to become shorter.
     """
     values, source = parse_overrides(overrides)
-    message = f"a resumed run keeps its config; only {', '.join(LENGTHENING)} may be raised (or start a new run)"
-    problems = [Problem(path, message, source) for path in values if path not in LENGTHENING]
+    message = (
+        f"a resumed run keeps its config; only {', '.join(LENGTHENING)} may be raised and {', '.join(CHANGEABLE)} "
+        "changed (or start a new run)"
+    )
+    problems = [Problem(path, message, source) for path in values if path not in (*LENGTHENING, *CHANGEABLE)]
     if problems:
         raise ConfigError(problems)
     for new, old in (("epochs", "steps"), ("steps", "epochs")):
@@ -107,7 +110,7 @@ def extend(config: Config, overrides: Overrides) -> Config:
             raise ConfigError([Problem(f"train.{new}", message, source)])
     longer = config.apply_overrides(overrides)
     before, after = flatten(config.data), flatten(longer.data)
-    for path in values:
+    for path in values.keys() - set(CHANGEABLE):
         was, now = before.get(path), after.get(path)
         if was is None or now is None or now < was:
             problems.append(Problem(path, f"may only be raised: it was {was}, got {now}", source))

@@ -110,7 +110,7 @@ def run(
         name: instead of the config's.
         folder: that very folder instead; it must not be there, or be empty.
         resume: a run folder (or a checkpoint in one) to go on from, as if it had never stopped; ``overrides`` may only
-            make the run longer.
+            make the run longer, or change ``train.checkpoint_every``.
         quiet: say nothing but errors.
         plots: draw the plots and write the report.
         overfit_batch: learn the first training batch by heart, to see whether the model can learn; nothing is kept.
@@ -259,7 +259,7 @@ def resume_run(
     Args:
         path: the folder, or a checkpoint in it; by default the last one counts.
         config: must be the run's own; it may only ask for a longer run.
-        overrides: may only make the run longer.
+        overrides: may only make the run longer, or change ``train.checkpoint_every``.
     Raises:
         as :func:`run`.
     """

@@ -6,6 +6,7 @@ import pytest
 
 from dlcourse.backend.autotune import Choice, following, kept
 from dlcourse.backend.cpu import autotune, onednn
+from dlcourse.config import load
 from dlcourse.errors import ChangedDataError, CheckpointError, ConfigError, Interrupted, UserError
 from dlcourse.experiment import run
 from dlcourse.experiment.identity import config_hash
@@ -228,9 +229,32 @@ def test_only_damaged_checkpoints_are_one_clear_error(tmp_path: Path, monkeypatc
         go(None, tmp_path, resume=broken)
 
 
+def test_a_resumed_run_may_write_its_checkpoints_at_other_steps(tmp_path: Path, monkeypatch) -> None:
+    config = changed(NET, train={"checkpoint_every": 10})
+    whole = go(config, tmp_path / "whole").folder
+    broken = killed_at(monkeypatch, config, tmp_path, 30)
+    written = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpointing, "_save", noted(Checkpointing._save, written))
+        go(None, tmp_path, resume=broken, overrides={"train.checkpoint_every": 50})
+    assert written == [50, 100, 120]
+    assert load(broken / "config.yaml")["train.checkpoint_every"] == 50
+    assert lines(whole) == lines(broken)
+
+
+def noted(save, steps: list[int]):
+    """A checkpoint's writing that notes the step."""
+
+    def save_and_note(self, trainer) -> None:
+        steps.append(trainer.step)
+        save(self, trainer)
+
+    return save_and_note
+
+
 def test_a_resumed_run_keeps_its_config(tmp_path: Path, monkeypatch) -> None:
     broken = killed_at(monkeypatch, changed(NET, train={"checkpoint_every": 10}), tmp_path, 30)
-    with pytest.raises(ConfigError, match=r"optimizer.lr: a resumed run keeps its config"):
+    with pytest.raises(ConfigError, match=r"optimizer.lr: a resumed run keeps its config; only .* changed"):
         go(None, tmp_path, resume=broken, overrides={"optimizer.lr": 1.0})
     with pytest.raises(ConfigError, match=r"train.epochs: may only be raised: it was 20, got 3"):
         go(None, tmp_path, resume=broken, overrides=["train.epochs=3"])
