@@ -5,7 +5,7 @@ from typing import Any
 
 from dlcourse.autograd.function import Function, shape_of, unbroadcast, xp_of
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.activation import add, relu, relu_grad
+from dlcourse.backend.kernels.activation import add, relu, relu_grad, sigmoid, sigmoid_grad
 from dlcourse.backend.kernels.cast import astype
 from dlcourse.backend.kernels.half import half_among
 from dlcourse.backend.kernels.mapped import mapped
@@ -248,36 +248,17 @@ class Tanh(Function):
 
 
 class Sigmoid(Function):
-    """y = 1 / (1 + e^-x); dx = dy y (1 - y). Both keep their digits where y is near 0, and dx also where it is near 1:
-    computed from s = e^-|x| / (1 + e^-|x|), the smaller of y and 1 - y.
-    """
+    """y = 1 / (1 + e^-x); dx = dy y (1 - y). Both keep their digits where y is near 0, dx also where it is near 1."""
 
     elementwise = True
-    compute_in_float32 = True
     fractional = True
 
     def forward(self, x: Array) -> Array:
-        self.smaller = _smaller(x)
-        return _logistic(x, self.smaller)
+        self.x = x
+        return sigmoid(x)
 
     def backward(self, dout: Array) -> Array:
-        return dout * (self.smaller * (1 - self.smaller))
-
-
-def logistic(x: Array) -> Array:
-    """1 / (1 + e^-x) of an array, with all its digits also where it is near 0."""
-    return _logistic(x, _smaller(x))
-
-
-def _logistic(x: Array, smaller: Array) -> Array:
-    """s(x) from :func:`_smaller`, which it is for x < 0, and 1 less it for others: |[x >= 0] - smaller|."""
-    return abs((x >= 0) - smaller)
-
-
-def _smaller(x: Array) -> Array:
-    """The smaller of s(x) and 1 - s(x): e^-|x| / (1 + e^-|x|), which cannot overflow."""
-    tail = xp_of(x).exp(-abs(x))
-    return tail / (1 + tail)
+        return sigmoid_grad(dout, self.x)
 
 
 class Square(Function):

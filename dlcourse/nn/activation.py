@@ -9,7 +9,7 @@ from math import sqrt
 from typing import Any, ClassVar
 
 from dlcourse.autograd import Function, Tensor, apply, elementwise
-from dlcourse.autograd.elementwise import Curve, logistic
+from dlcourse.autograd.elementwise import Curve
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import activation as kernels
 from dlcourse.backend.kernels.select import selected
@@ -62,23 +62,24 @@ class ReLU(Activation):
         return relu(x)
 
 
-class LeakyReLUFunction(Curve):
+class LeakyReLUFunction(Function):
     """y = x where x > 0, else a x; dx = dy times 1 or a. (Maas et al. 2013.)"""
 
-    name = "leaky_relu"
+    elementwise = True
+    fractional = True
 
     def __init__(self, negative_slope: float):
         self.negative_slope = negative_slope
 
-    def value(self, xp: Any, x: Array) -> Array:
-        return xp.maximum(x, 0) + self.negative_slope * xp.minimum(x, 0)
-
-    def slope(self, xp: Any, x: Array) -> Array:
-        return xp.where(x > 0, x.dtype.type(1), x.dtype.type(self.negative_slope))
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return kernels.leaky_relu(x, self.negative_slope)
 
     def backward(self, dout: Array) -> Array:
         # With a = 0 exactly 0, also where dy is infinite.
-        return super().backward(dout) if self.negative_slope else selected(dout, self.x > 0)
+        if not self.negative_slope:
+            return selected(dout, self.x > 0)
+        return kernels.leaky_relu_grad(dout, self.x, self.negative_slope)
 
 
 def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -192,15 +193,14 @@ class GELU(Activation):
 class SiLUFunction(Function):
     """y = x s(x) with the logistic s; dx = dy (s + y (1 - s)). Also called swish. (Elfwing et al. 2017.)"""
 
-    compute_in_float32 = True
     fractional = True
 
     def forward(self, x: Array) -> Array:
-        self.x, self.s = x, logistic(x)
-        return x * self.s
+        self.x = x
+        return kernels.silu(x)
 
     def backward(self, dout: Array) -> Array:
-        return dout * (self.s * (1 + self.x * (1 - self.s)))
+        return kernels.silu_grad(dout, self.x)
 
 
 def silu(x: Tensor, inplace: bool = False) -> Tensor:
@@ -237,7 +237,7 @@ class SoftplusFunction(Curve):
 
     def slope(self, xp: Any, x: Array) -> Array:
         bx = self.scaled(x)
-        return xp.where(bx > self.threshold, x.dtype.type(1), logistic(bx))
+        return xp.where(bx > self.threshold, x.dtype.type(1), kernels.logistic(xp, bx))
 
 
 def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from dlcourse.autograd import Function, Parameter, Tensor, apply, as_tensor, axes
-from dlcourse.autograd.elementwise import logistic
 from dlcourse.autograd.function import unbroadcast, xp_of
 from dlcourse.backend import random
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.activation import sigmoid
 from dlcourse.backend.kernels.select import chosen, selected
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.nn.activation import refuse_in_place
@@ -34,7 +34,7 @@ class GLUFunction(Function):
 
     def forward(self, x: Array) -> Array:
         self.a, b = xp_of(x).split(x, 2, self.axis)
-        self.gate = logistic(b)
+        self.gate = sigmoid(b)
         return self.a * self.gate
 
     def backward(self, dout: Array) -> Array:

@@ -3,8 +3,9 @@
 from typing import Any
 
 from dlcourse.autograd import Tensor, apply
-from dlcourse.autograd.elementwise import Curve, Piecewise, logistic
+from dlcourse.autograd.elementwise import Curve, Piecewise
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.activation import logistic
 from dlcourse.errors import ArgumentError
 from dlcourse.nn.activation import Activation, refuse_in_place
 from dlcourse.nn.module import Module
@@ -130,7 +131,7 @@ def logsigmoid(x: Tensor) -> Tensor:
     def value(xp: Any, x: Array) -> Array:
         return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
 
-    return apply(Curve("logsigmoid", value, lambda xp, x: logistic(-x)), x)
+    return apply(Curve("logsigmoid", value, lambda xp, x: logistic(xp, -x)), x)
 
 
 class LogSigmoid(Activation):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from dlcourse.autograd import Tensor, apply, as_tensor
-from dlcourse.autograd.elementwise import logistic
 from dlcourse.autograd.function import xp_of
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.activation import sigmoid
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.ops.algebra import broadcast_to
 from dlcourse.ops.pointwise_loss import Pointwise, opposite
@@ -63,7 +63,7 @@ class BinaryCrossEntropyOfLogits(Pointwise):
         return 1 if self.pos_weight is None else 1 + (self.pos_weight - 1) * t
 
     def slopes(self, x: Array, t: Array) -> tuple:
-        dx = 1 - t - self.positive(t) * logistic(-x)
+        dx = 1 - t - self.positive(t) * sigmoid(-x)
         if self.softplus is None:
             return dx, None
         return dx, -x if self.pos_weight is None else (self.pos_weight - 1) * self.softplus - x
@@ -160,7 +160,7 @@ class SoftMargin(Pointwise):
         return xp.log1p(xp.exp(-xp.abs(self.margin))) + xp.maximum(-self.margin, 0)
 
     def slopes(self, x: Array, t: Array) -> tuple:
-        share = -logistic(-self.margin)
+        share = -sigmoid(-self.margin)
         return t * share, x * share if self.needs_input_grad[1] else None
 
 

@@ -207,9 +207,9 @@ def _summed_products(shape: tuple, axis: int) -> Maker:
     return make
 
 
-def _elementwise(inputs: int, shape: tuple) -> Maker:
+def _elementwise(inputs: int, shape: tuple, *settings: float) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
-        return tuple((2 * rng.normal(size=shape)).astype(dtype) for _ in range(inputs))
+        return *((2 * rng.normal(size=shape)).astype(dtype) for _ in range(inputs)), *settings
 
     return make
 
@@ -774,11 +774,19 @@ CASES: dict[str, list[Maker]] = {
             ("relu_grad", 2),
             ("add", 2),
             ("add_relu", 2),
+            ("sigmoid", 1),
+            ("sigmoid_grad", 2),
+            ("silu", 1),
+            ("silu_grad", 2),
             ("gelu_tanh", 1),
             ("gelu_tanh_grad", 2),
             ("gelu", 1),
             ("gelu_grad", 2),
         ]
+    },
+    **{
+        name: [_elementwise(inputs, shape, 0.1) for shape in [(0, 3), (7,), (5, 40_001)]]
+        for name, inputs in [("leaky_relu", 1), ("leaky_relu_grad", 2)]
     },
     **{name: [_affine(*sizes) for sizes in AFFINE] for name in ("affine", "affine_relu", "affine_gelu_tanh")},
     **{

@@ -22,7 +22,7 @@ class Budget(NamedTuple):
 BUDGETS: dict[str, dict[str, Budget]] = {
     "activation": {
         r"(relu|relu_grad|add|add_relu)_\w+": Budget(3, 16),
-        r"(gelu(_tanh)?(_grad)?|normal_cdf|error_function)_(float|half|bfloat16)": Budget(1, 16),
+        r"((sigmoid|silu|gelu(_tanh)?)(_grad)?|normal_cdf|error_function)_(float|half|bfloat16)": Budget(1, 16),
     },
     "conv": {
         r"patches_(float|double)": Budget(4, 16),

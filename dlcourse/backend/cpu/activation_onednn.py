@@ -14,9 +14,11 @@ from dlcourse.backend.kernels import activation as kernels
 from dlcourse.backend.kernels import linear, require
 from dlcourse.backend.kernels.grad_buffers import copy_into
 
-ALGORITHMS = {"relu from y": 0x100, "gelu_tanh": 0x2B, "gelu": 0x31}
+ALGORITHMS = {"relu from y": 0x100, "leaky_relu": 0x20, "sigmoid": 0x29, "silu": 0x2C, "gelu_tanh": 0x2B, "gelu": 0x31}
 MIN_SIZE = 1 << 14
 """Below so many elements the calls cost more than they save."""
+LOWEST = -86.0
+"""Below this oneDNN's logistic function is 0, and of NaN it makes a number; the least of an array with NaN is NaN."""
 PIECE = 1 << 19
 """Elements whose tail is looked at together."""
 TAIL, SLOPE_TAIL = -2.25, -3.0
@@ -25,22 +27,22 @@ function near -1. Of a normal distribution 1.2 % and 0.1 % lie there; to put rig
 off by 2e-6, costs as much as all the rest."""
 
 
-def _describe_forward(name: str, layout: c_void_p) -> c_void_p:
+def _describe_forward(name: str, alpha: float, layout: c_void_p) -> c_void_p:
     settings = onednn.FORWARD_TRAINING, ALGORITHMS[name]
-    return onednn.describe("eltwise_forward", *settings, layout, layout, 0.0, 0.0)
+    return onednn.describe("eltwise_forward", *settings, layout, layout, alpha, 0.0)
 
 
 @onednn.built_once
-def _forward(name: str, count: int) -> Callable:
+def _forward(name: str, alpha: float, count: int) -> Callable:
     layout = onednn.strided((count,), (1,))
-    return onednn.Primitive(_describe_forward(name, layout), {onednn.SRC: layout, onednn.DST: layout})
+    return onednn.Primitive(_describe_forward(name, alpha, layout), {onednn.SRC: layout, onednn.DST: layout})
 
 
 @onednn.built_once
-def _backward(name: str, count: int) -> Callable:
+def _backward(name: str, alpha: float, count: int) -> Callable:
     layout = onednn.strided((count,), (1,))
-    settings = ALGORITHMS[name], layout, layout, layout, 0.0, 0.0
-    descriptor = onednn.describe("eltwise_backward", *settings, _describe_forward(name, layout))
+    settings = ALGORITHMS[name], layout, layout, layout, alpha, 0.0
+    descriptor = onednn.describe("eltwise_backward", *settings, _describe_forward(name, alpha, layout))
     return onednn.Primitive(descriptor, dict.fromkeys((_known(name), onednn.DIFF_DST, onednn.DIFF_SRC), layout))
 
 
@@ -64,6 +66,13 @@ def _relu(count: int) -> Callable:
 def _add_relu(count: int) -> Callable:
     """max(-b, a) + b."""
     after = ("binary", onednn.MAX, "array"), ("binary", onednn.ADD, "array")
+    return onednn.elementwise(count, onednn.MULTIPLY, "number", *after)
+
+
+@onednn.built_once
+def _minus_size(count: int) -> Callable:
+    """-|1 x|."""
+    after = ("eltwise", onednn.ABS, 0.0, 0.0), ("eltwise", onednn.LINEAR, -1.0, 0.0)
     return onednn.elementwise(count, onednn.MULTIPLY, "number", *after)
 
 
@@ -113,6 +122,42 @@ def relu_bias_grad(dout: Array, y: Array, out: Array | None) -> tuple[Array, Arr
     return (dz, copy_into(sums, out)) if np.isfinite(sums).all() else NotImplemented
 
 
+@onednn.override(kernels.leaky_relu)
+def leaky_relu(x: Array, negative_slope: float) -> Array:
+    return _activated("leaky_relu", x, float(negative_slope))
+
+
+@onednn.override(kernels.leaky_relu_grad)
+def leaky_relu_grad(dout: Array, x: Array, negative_slope: float) -> Array:
+    return _gradient("leaky_relu", dout, x, float(negative_slope))
+
+
+@onednn.override(kernels.sigmoid)
+def sigmoid(x: Array) -> Array:
+    require(x.size >= MIN_SIZE and bool(x.min() > LOWEST))
+    return _activated("sigmoid", x)
+
+
+@onednn.override(kernels.sigmoid_grad)
+def sigmoid_grad(dout: Array, x: Array) -> Array:
+    require(x.size >= MIN_SIZE and onednn.suits(x))
+    sizes = np.empty(x.shape, dtype=x.dtype)
+    one = np.ones(1, dtype=np.float32)
+    _minus_size(x.size)({onednn.SRC: np.ascontiguousarray(x), onednn.SRC_1: one, onednn.DST: sizes})
+    require(bool(sizes.min() > LOWEST))
+    return _gradient("sigmoid", dout, sizes)  # the slope is even, and oneDNN's loses its digits above 0
+
+
+@onednn.override(kernels.silu)
+def silu(x: Array) -> Array:
+    return _activated("silu", x, 1.0)
+
+
+@onednn.override(kernels.silu_grad)
+def silu_grad(dout: Array, x: Array) -> Array:
+    return _gradient("silu", dout, x, 1.0)
+
+
 @onednn.override(kernels.gelu_tanh)
 def gelu_tanh(x: Array) -> Array:
     return _activated("gelu_tanh", x)
@@ -133,19 +178,19 @@ def gelu_grad(dout: Array, x: Array) -> Array:
     return _with_tail(_gradient("gelu", dout, x), SLOPE_TAIL, exact.gelu_grad, dout, x)
 
 
-def _activated(name: str, x: Array) -> Array:
+def _activated(name: str, x: Array, alpha: float = 0.0) -> Array:
     """y of the activation."""
     require(x.size >= MIN_SIZE and onednn.suits(x))
-    compute = _forward(name, x.size)
+    compute = _forward(name, alpha, x.size)
     y = np.empty(x.shape, dtype=x.dtype)
     compute({onednn.SRC: np.ascontiguousarray(x), onednn.DST: y})
     return y
 
 
-def _gradient(name: str, dout: Array, x: Array) -> Array:
+def _gradient(name: str, dout: Array, x: Array, alpha: float = 0.0) -> Array:
     """dx of the activation, from its input; ``relu from y`` wants its output in that place."""
     require(x.size >= MIN_SIZE and onednn.suits(dout, x))
-    compute = _backward(name, x.size)
+    compute = _backward(name, alpha, x.size)
     dx = np.empty(x.shape, dtype=x.dtype)
     compute({_known(name): np.ascontiguousarray(x), onednn.DIFF_DST: np.ascontiguousarray(dout), onednn.DIFF_SRC: dx})
     return dx

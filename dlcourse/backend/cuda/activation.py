@@ -26,6 +26,8 @@ def _elementwise(of: Kernel, name: str) -> None:
 
 for _kernel in (kernels.relu, kernels.relu_grad, kernels.add, kernels.add_relu, special.normal_cdf):
     _elementwise(_kernel, _kernel.name)
+for _kernel in (kernels.sigmoid, kernels.sigmoid_grad, kernels.silu, kernels.silu_grad):
+    _elementwise(_kernel, _kernel.name)
 for _kernel in (kernels.gelu_tanh, kernels.gelu_tanh_grad, kernels.gelu, kernels.gelu_grad):
     _elementwise(_kernel, _kernel.name)
 _elementwise(special.erf, "error_function")  # C++ has an erf

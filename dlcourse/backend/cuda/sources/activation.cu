@@ -23,6 +23,43 @@ __device__ void add_relu(const T* a, const T* b, T* y, long long n) {
     map<2>([](real<T> v, real<T> w) { return rectified(v + w); }, n, y, a, b);
 }
 
+// The smaller of s(x) and 1 - s(x), with the logistic s: it cannot overflow.
+template <class R>
+__device__ R smaller_logistic(R v) {
+    const R tail = exp(-fabs(v));
+    return tail / (1 + tail);
+}
+
+template <class R>
+__device__ R logistic(R v) {
+    const R smaller = smaller_logistic(v);
+    return v >= 0 ? 1 - smaller : smaller;
+}
+
+template <class T>
+__device__ void sigmoid(const T* x, T* y, long long n) {
+    map<1>([](real<T> v) { return logistic(v); }, n, y, x);
+}
+
+template <class T>
+__device__ void sigmoid_grad(const T* dout, const T* x, T* dx, long long n) {
+    using R = real<T>;
+    const auto slope = [](R v) { const R smaller = smaller_logistic(v); return smaller * (1 - smaller); };
+    map<1>([=](R d, R v) { return d * slope(v); }, n, dx, dout, x);
+}
+
+template <class T>
+__device__ void silu(const T* x, T* y, long long n) {
+    map<1>([](real<T> v) { return v * logistic(v); }, n, y, x);
+}
+
+template <class T>
+__device__ void silu_grad(const T* dout, const T* x, T* dx, long long n) {
+    using R = real<T>;
+    const auto slope = [](R v) { const R s = logistic(v); return s * (1 + v * (1 - s)); };
+    map<1>([=](R d, R v) { return d * slope(v); }, n, dx, dout, x);
+}
+
 constexpr double DENSITY = 0.39894228040143267794;  // 1 / sqrt(2 pi)
 
 template <class T>
@@ -74,6 +111,14 @@ FOR_ALL_TYPES(add, (const T* __restrict__ a, const T* __restrict__ b, T* __restr
 FOR_ALL_TYPES(add_relu,
     (const T* __restrict__ a, const T* __restrict__ b, T* __restrict__ y, long long n),
     (a, b, y, n))
+FOR_ALL_TYPES(sigmoid, (const T* __restrict__ x, T* __restrict__ y, long long n), (x, y, n))
+FOR_ALL_TYPES(sigmoid_grad,
+    (const T* __restrict__ dout, const T* __restrict__ x, T* __restrict__ dx, long long n),
+    (dout, x, dx, n))
+FOR_ALL_TYPES(silu, (const T* __restrict__ x, T* __restrict__ y, long long n), (x, y, n))
+FOR_ALL_TYPES(silu_grad,
+    (const T* __restrict__ dout, const T* __restrict__ x, T* __restrict__ dx, long long n),
+    (dout, x, dx, n))
 FOR_ALL_TYPES(gelu_tanh, (const T* __restrict__ x, T* __restrict__ y, long long n), (x, y, n))
 FOR_ALL_TYPES(gelu_tanh_grad,
     (const T* __restrict__ dout, const T* __restrict__ x, T* __restrict__ dx, long long n),
