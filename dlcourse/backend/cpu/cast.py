@@ -14,7 +14,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import cast as kernels
 from dlcourse.backend.kernels import override
 
-CHUNK = 1 << 15
+CHUNK = 1 << 16
 """Numbers at a time: what lies between the passes stays in the cache."""
 FLOAT16, FLOAT32 = np.dtype(np.float16), np.dtype(np.float32)
 INFINITY, NAN, SIGN = 0x7C00, 0x7E00, 0x8000

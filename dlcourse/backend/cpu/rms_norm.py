@@ -9,7 +9,9 @@ from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import rms_norm as kernels
 from dlcourse.backend.kernels.grad_buffers import copy_into
 
-BLOCK_BYTES = 1 << 17
+BLOCK_BYTES = 1 << 20
+"""Of smaller ones two threads wait for each other at the interpreter's lock: 4,096 x 384 take 1.6 to 1.9 ms by 128 KiB,
+0.9 to 1.1 so; one thread takes 1.5 and 1.1."""
 
 
 @override(kernels.rms_norm, "cpu")
