@@ -89,6 +89,12 @@ def _same_file(path: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
     return any(one.endswith(f"{os.sep}{other.removeprefix('./')}") for one, other in (names, names[::-1]))
 
 
+def lengthens(before: Config, after: Config) -> bool:
+    """Whether a run that goes on is to become longer than it was to be."""
+    was, now = flatten(before.data), flatten(after.data)
+    return any(was.get(path) != now.get(path) for path in LENGTHENING)
+
+
 def extend(config: Config, overrides: Overrides) -> Config:
     """The config of a run that is resumed to go on for longer, or with checkpoints at other steps.
 

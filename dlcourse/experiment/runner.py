@@ -29,7 +29,7 @@ from dlcourse.errors import (
 from dlcourse.experiment import generation, sanity_checks
 from dlcourse.experiment.components import code_of, run_copies
 from dlcourse.experiment.experiment import Experiment
-from dlcourse.experiment.identity import check_config, extend, same_experiment
+from dlcourse.experiment.identity import check_config, extend, lengthens, same_experiment
 from dlcourse.experiment.loading import load_run
 from dlcourse.experiment.ranks import Plan, announce, follow, leading, on_this_rank
 from dlcourse.experiment.result import Result
@@ -281,17 +281,17 @@ def resume_run(
         if config is not None:
             longer = longer.apply_overrides(same_experiment(longer, config))
         with folder.lock():
-            return _go_on(folder, given, longer, longer is not own, log, options)
+            return _go_on(folder, given, own, longer, log, options)
 
 
-def _go_on(folder: RunFolder, given: Path | None, config: Config, extended: bool, log: Log, options: Options) -> Result:
-    """Go on from a given checkpoint or the last."""
+def _go_on(folder: RunFolder, given: Path | None, own: Config, config: Config, log: Log, options: Options) -> Result:
+    """Go on from a given checkpoint or the last, with the run's own config or a longer one."""
     with reporting_write_errors(folder.checkpoints):
         folder.checkpoints.mkdir(exist_ok=True)  # where it was deleted, the run begins anew
     found = file_format.read(given) if given else CheckpointStore(folder.checkpoints).newest(log)
     result = _read_result(folder, log)
     ended = found is not None and found.state["step"] == result.get("step")  # not so where `last` is damaged
-    if result.get("status") == "done" and ended and given is None and not extended:
+    if result.get("status") == "done" and ended and given is None and not lengthens(own, config):
         log(f"{folder.path} is finished (step {result['step']}); train.epochs=... or train.steps=... lengthens it")
         return _finished(folder, result, options.device)
     if found is not None:
@@ -300,7 +300,7 @@ def _go_on(folder: RunFolder, given: Path | None, config: Config, extended: bool
         with looking_in(started_in(folder)):
             experiment = Experiment.from_config(config, chosen, goes_on=found is not None)
         training = _restored(experiment, folder, found, config, result, log, options)
-        if extended:
+        if config is not own:
             copies = run_copies(config.given.get("plugins", ()), (), folder.path)
             recorded = replace(config, data=config.given).with_plugins(copies)
             write_bytes(folder.config, recorded.dump().encode())

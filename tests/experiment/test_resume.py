@@ -240,6 +240,9 @@ def test_a_resumed_run_may_write_its_checkpoints_at_other_steps(tmp_path: Path, 
     assert written == [50, 100, 120]
     assert load(broken / "config.yaml")["train.checkpoint_every"] == 50
     assert lines(whole) == lines(broken)
+    before = content(broken)  # it has ended, and nothing is left to write
+    go(None, tmp_path, resume=broken, overrides={"train.checkpoint_every": 7})
+    assert content(broken) == before
 
 
 def noted(save, steps: list[int]):

@@ -134,7 +134,7 @@ def leaky_relu_grad(dout: Array, x: Array, negative_slope: float) -> Array:
 
 @onednn.override(kernels.sigmoid)
 def sigmoid(x: Array) -> Array:
-    require(x.size >= MIN_SIZE and bool(x.min() > LOWEST))
+    require(x.size >= MIN_SIZE and onednn.suits(x) and bool(x.min() > LOWEST))
     return _activated("sigmoid", x)
 
 
