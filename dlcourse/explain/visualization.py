@@ -28,26 +28,29 @@ def class_visualization(
     blur: float = 0.5,
     blur_every: int = 10,
     bounds: Any = None,
+    scale: Any = None,
     seed: int = 0,
 ) -> Tensor:
-    """Images that a net gives a class the highest score for: gradient ascent on x of score(x) - l2 |x|^2.
+    """Images x = s u that a net gives a class the highest score for: gradient ascent on u of score(s u) - l2 |u|^2.
 
-    A step is lr g / |g|, so that one rate suits every net. The image is moved by a random jitter before each step and
-    back after it, and blurred now and then: without either it is noise that happens to please the net. (Simonyan et al.
-    2013; Yosinski et al. 2015.)
+    A step is lr g / |g|, and s the scale of the pixels, so that one rate suits every net and every unit of its inputs.
+    The image is moved by a random jitter before each step and back after it, and blurred now and then: without either
+    it is noise that happens to please the net. (Simonyan et al. 2013; Yosinski et al. 2015.)
 
     Args:
         model: gives scores (N, K).
         target: a class, or several: an image each.
         shape: (H, W, C) of an input; None: the model's ``in_shape``.
         steps: of gradient ascent.
-        lr: the length of a step.
+        lr: the length of a step in u.
         l2: pulls pixels towards 0, the mean where inputs are standardized.
         jitter: by how many pixels the image is moved at most, along each axis.
         blur: standard deviation of the blur, in pixels; 0 for none.
         blur_every: steps from one blur to the next.
         bounds: smallest and largest value of a pixel, numbers or one for each channel; None: no bounds.
-        seed: draws the first image, of noise, and the jitter.
+        scale: s, a number or one for each channel: about the standard deviation of a pixel. None: a quarter of what the
+            bounds span, as in photographs; without bounds 1, which suits standardized inputs.
+        seed: draws the first u, standard normal, and the jitter.
     Returns:
         (classes, H, W, C), in the values that the model takes.
     Raises:
@@ -63,18 +66,25 @@ def class_visualization(
     if steps < 1 or lr <= 0 or min(l2, jitter, blur) < 0 or blur_every < 1:
         raise ArgumentError("class_visualization: steps and blur_every are at least 1, lr above 0, others at least 0")
     classes = np.atleast_1d(np.asarray(target))
+    low, high = (None, None) if bounds is None else (np.asarray(each, dtype=np.float32) for each in bounds)
+    if scale is None:
+        scale = 1.0 if low is None else (high - low) / 4
+    scale = np.asarray(scale, dtype=np.float32)
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        raise ArgumentError("class_visualization: scale is above 0, and the upper bound above the lower one")
     first = generator(seed, "explain/class").standard_normal((len(classes), *shape))
     with looking_into(model):
         weight = next(model.parameters())
-        x = backend.current().asarray(first.astype(np.float32), dtype=weight.dtype)
+        x = backend.current().asarray(first.astype(np.float32) * scale, dtype=weight.dtype)
         xp, where = array_module(x), targets_of(model, x, classes)
-        low, high = (None, None) if bounds is None else (xp.asarray(np.asarray(each, np.float32)) for each in bounds)
+        s = xp.asarray(scale)
+        low, high = (None if each is None else xp.asarray(each) for each in (low, high))
         for step in range(steps):
             moves = generator(seed, "explain/jitter", step).integers(-jitter, jitter + 1, 2).tolist()
             moved = xp.roll(x, moves, (1, 2))
-            g = input_gradient_at(model, moved, where) - 2 * l2 * moved
+            g = s * input_gradient_at(model, moved, where) - 2 * l2 * moved / s
             length = xp.sqrt((g * g).sum(axis=(1, 2, 3), keepdims=True))
-            moved = moved + lr * g / xp.maximum(length, np.finfo(np.float32).tiny)
+            moved = moved + s * (lr * g / xp.maximum(length, np.finfo(np.float32).tiny))
             x = xp.roll(moved, [-each for each in moves], (1, 2))
             if blur and step % blur_every == blur_every - 1:
                 x = blurred(x, blur)

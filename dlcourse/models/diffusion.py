@@ -1,5 +1,6 @@
 """Diffusion: a net that finds the noise in an input, and samples by taking noise away step by step (lecture 16)."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from dlcourse.autograd import Tensor, as_tensor, no_grad
 from dlcourse.backend import random
 from dlcourse.backend.device import Array
 from dlcourse.backend.precision import accumulation_dtype
-from dlcourse.errors import ArgumentError
+from dlcourse.errors import ArgumentError, UserError
 from dlcourse.models.base import Model, Scaling
 from dlcourse.models.denoiser import DenoisingMLP, UNet
 from dlcourse.models.noise_schedule import NoiseSchedule, ScheduleName, check_sampler
@@ -26,6 +27,8 @@ PredictionType = Literal["epsilon", "v_prediction"]
 EMBEDDED_STEPS = 1000
 """Times are brought to 0 ... 1000 before they are embedded, whatever T is."""
 FEW_STEPS = 50
+MOST = 10.0
+"""How many times as large or as small as the noise inputs are at most: beyond it hardly a step has some of both."""
 _CHUNK = 1 << 17
 """Numbers of the samples that are drawn at once."""
 SHOWN_IMAGES, SHOWN_POINTS, SHOWN_PATHS = 10, 1000, 60
@@ -78,6 +81,7 @@ class Diffusion(Model):
         clip: whether x_0^ is kept within the range of the training data.
     Raises:
         ShapeError: the sides of an image cannot be halved as often as there are levels.
+        UserError: the root mean square of the inputs is not near the noise's, 1.
     """
 
     no_onnx = "its net takes the step beside the input, and a file has one input"
@@ -127,6 +131,13 @@ class Diffusion(Model):
 
     def adapt(self, x: Array, y: Array) -> None:
         """Take the range of the training data."""
+        wide = x.astype(accumulation_dtype(x.dtype), copy=False)
+        size = math.sqrt(float(backend.array_module(x).vdot(wide, wide)) / x.size)
+        if not 1 / MOST <= size <= MOST:
+            raise UserError(
+                f"diffusion: takes inputs as large as its noise, whose root mean square is 1, got {size:.3g}; "
+                "data.normalize: standardize scales them"
+            )
         self.low[...], self.high[...] = x.min(), x.max()
 
     def forward(self, x: Tensor, t: Array | None = None) -> Tensor:

@@ -290,6 +290,19 @@ def test_a_class_visualization_pleases_the_net(device: str) -> None:
     assert found[0, ..., 0].mean() > found[0, ..., 1].mean() and found[1, ..., 1].mean() > found[1, ..., 0].mean()
 
 
+@pytest.mark.parametrize("setting", ["bounds", "scale"])
+def test_a_class_visualization_is_that_of_any_unit_of_the_inputs(setting: str, device: str) -> None:
+    unit = 256.0  # bytes beside shares: a step of 1 would leave the noise as it was
+
+    def found(unit: float) -> np.ndarray:
+        model = spot_finder()
+        model[0].weight.data /= unit
+        told = {"bounds": (-unit, 3 * unit)} if setting == "bounds" else {"scale": unit}
+        return explain.class_visualization(model, [0, 1], SHAPE, steps=20, **told).numpy() / unit
+
+    np.testing.assert_allclose(found(unit), found(1.0), rtol=1e-5, atol=1e-6)
+
+
 def test_blur_keeps_means_and_flat_images(device: str) -> None:
     from dlcourse.explain.visualization import blurred
 
@@ -361,6 +374,8 @@ class Twice(nn.Module):
         (lambda m, x: explain.class_visualization(m, 1), ArgumentError, r"shape \(H, W, C\)"),
         (lambda m, x: explain.class_visualization(m, 7, SHAPE), ArgumentError, r"outputs are 0\.\.3"),
         (lambda m, x: explain.class_visualization(m, 1, SHAPE, steps=0), ArgumentError, "steps"),
+        (lambda m, x: explain.class_visualization(m, 1, SHAPE, scale=0), ArgumentError, "scale"),
+        (lambda m, x: explain.class_visualization(m, 1, SHAPE, bounds=(1, 1)), ArgumentError, "upper bound"),
         (lambda m, x: explain.filters(m, "8"), ArgumentError, "expected a convolution"),
         (lambda m, x: explain.filters(nn.Linear(2, 2)), ArgumentError, "needs a convolutional layer"),
         (lambda m, x: explain.activations(m, x, "conv"), ArgumentError, "no module 'conv'"),

@@ -12,7 +12,7 @@ from dlcourse import backend
 from dlcourse.autograd import Tensor
 from dlcourse.backend import random
 from dlcourse.cli import main
-from dlcourse.errors import ArgumentError, ConfigError, ShapeError
+from dlcourse.errors import ArgumentError, ConfigError, ShapeError, UserError
 from dlcourse.models import Diffusion, NoiseSchedule
 
 POINTS = {"name": "spirals", "samples": 300, "normalize": "standardize", "split": {"test": 60}}
@@ -288,3 +288,11 @@ def test_a_loss_beside_it_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="loss: the model diffusion has an objective of its own") as error:
         run(tmp_path, config(loss={"name": "mse"}))
     assert "mse is for regression" not in str(error.value)
+
+
+@pytest.mark.parametrize(("normalize", "size"), [("none", "got 1[0-9]{2}"), ("mean_image", "got [0-9]{2}")])
+def test_inputs_that_drown_the_noise_are_refused(normalize: str, size: str, tmp_path: Path) -> None:
+    """Bytes are some hundred times as large as the noise: an image would hardly be noised at most steps."""
+    images = {"name": "synthetic_images", "samples": 50, "image_size": 8, "channels": 1, "normalize": normalize}
+    with pytest.raises(UserError, match=f"as large as its noise, whose root mean square is 1, {size}.*standardize"):
+        run(tmp_path, config(data=images, model={"name": "diffusion", "channels": [4]}))
