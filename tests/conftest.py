@@ -1,5 +1,6 @@
 """What all tests share: the ``device`` fixture, and the switch ``--device`` that says where it runs."""
 
+import gc
 import os
 import sys
 from collections import Counter
@@ -46,7 +47,12 @@ def without_gpu() -> str:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Count the tests that are not made for want of a GPU: each on a CPU has one beside it."""
+    """Count the tests that are not made for want of a GPU: each on a CPU has one beside it.
+
+    What was collected stays until the end: that garbage collection looks through it costs a seventh of the time.
+    """
+    gc.collect()
+    gc.freeze()
     config = session.config
     if config.getoption("--device") != "all" or probe.cuda_status().usable:
         return

@@ -24,7 +24,7 @@ def test_on_none():
     ("options", "outcome", "line"),
     [
         (["-k", "not 1"], "3 passed, 1 deselected", "2 tests on a GPU were not made: no CUDA device: "),
-        (["-n", "2"], "4 passed", "3 tests on a GPU were not made: no CUDA device: "),
+        (["-n", "1"], "4 passed", "3 tests on a GPU were not made: no CUDA device: "),
         (["--device", "cuda"], "1 passed, 3 skipped", "skipped 3: no CUDA device: "),
     ],
 )

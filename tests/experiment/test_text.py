@@ -32,7 +32,7 @@ def verses(path: Path, model: str, **train) -> dict:
         "loss": "cross_entropy",
         "optimizer": {"name": "adamw", "lr": 0.01},
         "metrics": ["cross_entropy", "perplexity", "bits_per_character", "accuracy"],
-        "train": {"steps": 150, "batch_size": 16, "clip_norm": 1.0, **train},
+        "train": {"steps": 150, "batch_size": 16, "eval_every": 10, "clip_norm": 1.0, **train},
     }
 
 

@@ -15,8 +15,18 @@ import pytest
 
 from tests.cuda_host.module import COMPILER
 
+HERE = Path(__file__).parent
 ROOT = Path(__file__).resolve().parents[2]
 LIB = ROOT / "scripts" / "lib"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """They start many processes and take a minute, for a script that few users start: CI makes them."""
+    if "ci" not in os.environ.get("DLCOURSE_EXTRAS", "").replace(",", " ").split():
+        reason = "tests of scripts/gpu_check are for CI (DLCOURSE_EXTRAS=ci)"
+        for item in items:
+            if item.path.is_relative_to(HERE):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture
