@@ -47,10 +47,8 @@ def without_gpu() -> str:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Count the tests that are not made for want of a GPU: each on a CPU has one beside it.
-
-    What was collected stays until the end: that garbage collection looks through it costs a seventh of the time.
-    """
+    """Count the tests that are not made for want of a GPU: each on a CPU has one beside it."""
+    # What was collected stays until the end: to look through it in each garbage collection costs a seventh of the time.
     gc.collect()
     gc.freeze()
     config = session.config

@@ -49,7 +49,7 @@ def class_visualization(
         blur_every: steps from one blur to the next.
         bounds: smallest and largest value of a pixel, numbers or one for each channel; None: no bounds.
         scale: s, a number or one for each channel: about the standard deviation of a pixel. None: a quarter of what the
-            bounds span, as in photographs; without bounds 1, which suits standardized inputs.
+            bounds span, as in photographs; without two bounds 1, which suits standardized inputs.
         seed: draws the first u, standard normal, and the jitter.
     Returns:
         (classes, H, W, C), in the values that the model takes.
@@ -68,7 +68,8 @@ def class_visualization(
     classes = np.atleast_1d(np.asarray(target))
     low, high = (None, None) if bounds is None else (np.asarray(each, dtype=np.float32) for each in bounds)
     if scale is None:
-        scale = 1.0 if low is None else (high - low) / 4
+        span = np.float32(np.inf) if low is None or high is None else high - low
+        scale = np.where(np.isinf(span), 1.0, span / 4)
     scale = np.asarray(scale, dtype=np.float32)
     if not (np.isfinite(scale) & (scale > 0)).all():
         raise ArgumentError("class_visualization: scale is above 0, and the upper bound above the lower one")

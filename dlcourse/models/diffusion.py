@@ -27,8 +27,8 @@ PredictionType = Literal["epsilon", "v_prediction"]
 EMBEDDED_STEPS = 1000
 """Times are brought to 0 ... 1000 before they are embedded, whatever T is."""
 FEW_STEPS = 50
-MOST = 10.0
-"""How many times as large or as small as the noise inputs are at most: beyond it hardly a step has some of both."""
+MAX_RATIO = 10.0
+"""Of the root mean squares of inputs and noise, either way: beyond it, one hides the other at nearly all steps."""
 _CHUNK = 1 << 17
 """Numbers of the samples that are drawn at once."""
 SHOWN_IMAGES, SHOWN_POINTS, SHOWN_PATHS = 10, 1000, 60
@@ -130,12 +130,12 @@ class Diffusion(Model):
             raise ArgumentError("diffusion: channels has at least one level")
 
     def adapt(self, x: Array, y: Array) -> None:
-        """Take the range of the training data."""
+        """Take the range of the training data, and check that they are as large as the noise."""
         wide = x.astype(accumulation_dtype(x.dtype), copy=False)
-        size = math.sqrt(float(backend.array_module(x).vdot(wide, wide)) / x.size)
-        if not 1 / MOST <= size <= MOST:
+        rms = math.sqrt(float(backend.array_module(x).vdot(wide, wide)) / x.size)
+        if not 1 / MAX_RATIO <= rms <= MAX_RATIO:
             raise UserError(
-                f"diffusion: takes inputs as large as its noise, whose root mean square is 1, got {size:.3g}; "
+                f"diffusion: takes inputs as large as its noise, whose root mean square is 1, got {rms:.3g}; "
                 "data.normalize: standardize scales them"
             )
         self.low[...], self.high[...] = x.min(), x.max()

@@ -290,6 +290,13 @@ def test_a_class_visualization_pleases_the_net(device: str) -> None:
     assert found[0, ..., 0].mean() > found[0, ..., 1].mean() and found[1, ..., 1].mean() > found[1, ..., 0].mean()
 
 
+def test_a_class_visualization_may_have_one_bound(device: str) -> None:
+    model = spot_finder()
+    found = explain.class_visualization(model, [0, 1], SHAPE, steps=5, bounds=(0, np.inf)).numpy()
+    free = explain.class_visualization(model, [0, 1], SHAPE, steps=5).numpy()
+    assert found.min() == 0 and free.min() < 0 and np.isfinite(found).all()
+
+
 @pytest.mark.parametrize("setting", ["bounds", "scale"])
 def test_a_class_visualization_is_that_of_any_unit_of_the_inputs(setting: str, device: str) -> None:
     unit = 256.0  # bytes beside shares: a step of 1 would leave the noise as it was

@@ -21,7 +21,7 @@ LIB = ROOT / "scripts" / "lib"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """They start many processes and take a minute, for a script that few users start: CI makes them."""
+    """Skip these tests outside CI: they start many processes and take a minute, for a script that few users start."""
     if "ci" not in os.environ.get("DLCOURSE_EXTRAS", "").replace(",", " ").split():
         reason = "tests of scripts/gpu_check are for CI (DLCOURSE_EXTRAS=ci)"
         for item in items:
